@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ExtFUSE: the FUSE driver asks a BPF program before it asks the daemon.
+ *
+ * The program belongs to the connection: it comes with the INIT reply and goes
+ * when the connection is aborted, by umount or by the end of the daemon.
+ */
+#include "fuse_i.h"
+#include "extfuse.h"
+
+#include <linux/bpf.h>
+#include <linux/capability.h>
+#include <linux/extfuse.h>
+#include <linux/highmem.h>
+#include <linux/kobject.h>
+#include <linux/sysfs.h>
+#include <linux/uaccess.h>
+
+/* Where fuse_adjust_compat() stops shrinking arguments. */
+#define EXTFUSE_MIN_MINOR 23
+
+static u32 *extfuse_init_word(void *init)
+{
+	return init + EXTFUSE_INIT_WORD_OFFSET;
+}
+
+/* A program is the business of a daemon of this system, with its own fds. */
+static bool extfuse_allowed(struct fuse_conn *fc)
+{
+	return fc->user_ns == &init_user_ns && fc->iq.ops == &fuse_dev_fiq_ops;
+}
+
+/**
+ * extfuse_init_in() - offer ExtFUSE in an INIT request
+ * @fm: the mount
+ * @in: the request, to which the kernel's ABI number is added
+ *
+ * Return: flags to be added to the request's
+ */
+u64 extfuse_init_in(struct fuse_mount *fm, struct fuse_init_in *in)
+{
+	BUILD_BUG_ON(sizeof(*in) != EXTFUSE_INIT_WORD_OFFSET + sizeof(u32));
+	if (!extfuse_allowed(fm->fc))
+		return 0;
+	*extfuse_init_word(in) = EXTFUSE_ABI;
+	return FUSE_FS_EXTFUSE;
+}
+
+/**
+ * extfuse_load_prog() - attach the program that an INIT reply names
+ * @fc: the connection, not yet initialized
+ * @out: the INIT reply
+ *
+ * Runs in the context of whoever wrote the reply, and takes the program from
+ * that task's file descriptors: a fd that is not the daemon's own means
+ * nothing here (K5).  A failure leaves plain FUSE; the daemon learns of it by
+ * EXTFUSE_DEV_IOC_STATUS (K4).
+ */
+void extfuse_load_prog(struct fuse_conn *fc, struct fuse_init_out *out)
+{
+	struct bpf_prog *prog;
+	int err;
+
+	BUILD_BUG_ON(sizeof(*out) != EXTFUSE_INIT_WORD_OFFSET + sizeof(u32));
+	err = -EPERM;
+	if (!extfuse_allowed(fc) || !bpf_capable())
+		goto fail;
+	err = -EPROTO;
+	if (out->minor < EXTFUSE_MIN_MINOR)
+		goto fail;
+	prog = extfuse_prog_get(*extfuse_init_word(out));
+	err = PTR_ERR_OR_ZERO(prog);
+	if (err)
+		goto fail;
+
+	/* fuse_abort_conn() clears connected first and unloads under the lock */
+	spin_lock(&fc->lock);
+	if (fc->connected && !rcu_access_pointer(fc->extfuse_prog)) {
+		rcu_assign_pointer(fc->extfuse_prog, prog);
+		prog = NULL;
+	}
+	spin_unlock(&fc->lock);
+	if (!prog)
+		return;
+	bpf_prog_put(prog);
+	err = -ENOTCONN;
+fail:
+	fc->extfuse_error = err;
+}
+
+/**
+ * extfuse_unload_prog() - detach the program, if there is one
+ * @fc: the connection
+ *
+ * Requests that run it now go on safely: the program is freed after an RCU
+ * grace period.
+ */
+void extfuse_unload_prog(struct fuse_conn *fc)
+{
+	struct bpf_prog *prog;
+
+	prog = unrcu_pointer(xchg(&fc->extfuse_prog, RCU_INITIALIZER(NULL)));
+	if (prog)
+		bpf_prog_put(prog);
+}
+
+static void extfuse_fill_name(struct extfuse_kern *k, struct fuse_args *args,
+			      int which, int arg)
+{
+	k->name[which] = NULL;
+	k->req.name_len[which] = 0;
+	if (arg < 0 || arg >= args->in_numargs || !args->in_args[arg].size)
+		return;
+	k->name[which] = args->in_args[arg].value;
+	k->req.name_len[which] = args->in_args[arg].size - 1;
+}
+
+static void extfuse_fill_in(struct extfuse_kern *k, struct fuse_args *args)
+{
+	int i, n = min_t(int, args->in_numargs, EXTFUSE_MAX_IN);
+
+	/* the last argument's bytes are in pages */
+	if (args->in_pages && n)
+		n--;
+	k->req.in_numargs = n;
+	for (i = 0; i < EXTFUSE_MAX_IN; i++) {
+		k->req.in_size[i] = i < n ? args->in_args[i].size : 0;
+		k->in[i].value = i < n ? args->in_args[i].value : NULL;
+	}
+}
+
+/*
+ * READLINK's reply goes to a page, which is the only one that a program may
+ * fill.  K2: outputs that a program may write hold zeros until it does.
+ */
+static void *extfuse_map_out(struct extfuse_kern *k, struct fuse_args *args)
+{
+	int i, n = min_t(int, args->out_numargs, EXTFUSE_MAX_OUT);
+	bool serve = extfuse_ops[args->opcode].policy & EXTFUSE_OP_SERVE;
+	void *page = NULL;
+
+	k->argvar = args->out_argvar;
+	k->req.out_numargs = n;
+	for (i = 0; i < EXTFUSE_MAX_OUT; i++) {
+		k->req.out_size[i] = i < n ? args->out_args[i].size : 0;
+		k->out[i].size = k->req.out_size[i];
+		k->out[i].value = i < n ? args->out_args[i].value : NULL;
+	}
+	if (args->out_pages && n) {
+		struct fuse_args_pages *ap =
+			container_of(args, struct fuse_args_pages, args);
+
+		k->out[n - 1].value = NULL;
+		if (serve && n == 1 && !ap->uses_folios && ap->num_pages == 1 &&
+		    !ap->descs[0].offset &&
+		    k->out[0].size < PAGE_SIZE) {
+			page = kmap_local_page(ap->pages[0]);
+			k->out[0].value = page;
+		}
+	}
+	/* a long reply is zeroed behind its end once it is known: finish_out */
+	for (i = 0; serve && i < n; i++)
+		if (k->out[i].value && !(k->argvar && i == n - 1))
+			memset(k->out[i].value, 0, k->out[i].size);
+	return page;
+}
+
+static void extfuse_fill_caller(struct extfuse_kern *k, struct fuse_conn *fc)
+{
+	k->req.uid = from_kuid_munged(fc->user_ns, current_fsuid());
+	k->req.gid = from_kgid_munged(fc->user_ns, current_fsgid());
+	k->req.pid = pid_nr_ns(task_pid(current), fc->pid_ns);
+	k->req.unique = 0;
+	k->req.padding = 0;
+}
+
+/* The reply's length as fuse_simple_request() returns it; rest zeroed (K2). */
+static ssize_t extfuse_finish_out(struct extfuse_kern *k, struct fuse_args *args)
+{
+	int n = args->out_numargs - 1;
+
+	if (!args->out_argvar)
+		return 0;
+	memset(k->out[n].value + k->out[n].size, 0,
+	       args->out_args[n].size - k->out[n].size);
+	args->out_args[n].size = k->out[n].size;
+	return k->out[n].size;
+}
+
+/**
+ * extfuse_request_send() - let the connection's program answer a request
+ * @fm: the mount
+ * @args: the request, not yet allocated
+ * @ret: the result of the request, when it was answered
+ *
+ * Return: true when the request is done, false when it must go to the daemon
+ */
+bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
+			  ssize_t *ret)
+{
+	struct fuse_conn *fc = fm->fc;
+	const struct extfuse_op *op;
+	struct extfuse_kern k;
+	bool rejected = false;
+	struct bpf_prog *prog;
+	int verdict = EXTFUSE_UPCALL;
+	void *page;
+
+	if (args->opcode >= EXTFUSE_MAX_OPS)
+		return false;
+	op = &extfuse_ops[args->opcode];
+	if (!op->known || args->noreply)
+		return false;
+
+	rcu_read_lock();
+	prog = rcu_dereference(fc->extfuse_prog);
+	if (!prog || !READ_ONCE(fc->connected))
+		goto out;
+
+	k.req.opcode = args->opcode;
+	k.req.phase = EXTFUSE_PHASE_REQUEST;
+	k.req.nodeid = args->nodeid;
+	extfuse_fill_caller(&k, fc);
+	extfuse_fill_in(&k, args);
+	extfuse_fill_name(&k, args, 0, op->name[0]);
+	extfuse_fill_name(&k, args, 1, op->name[1]);
+	page = extfuse_map_out(&k, args);
+	verdict = extfuse_run(prog, &k, &rejected);
+	if (verdict == 0)
+		*ret = extfuse_finish_out(&k, args);
+	else if (verdict < 0)
+		*ret = verdict;
+	if (page)
+		kunmap_local(page);
+	if (rejected)
+		atomic64_inc(&fc->extfuse_rejected);
+out:
+	rcu_read_unlock();
+	return verdict <= 0;
+}
+
+static int extfuse_io(struct inode *inode, u32 opcode, u32 phase)
+{
+	struct fuse_conn *fc = get_fuse_conn(inode);
+	int verdict = EXTFUSE_PASSTHRU;
+	struct extfuse_kern k = {};
+	bool rejected = false;
+	struct bpf_prog *prog;
+
+	rcu_read_lock();
+	prog = rcu_dereference(fc->extfuse_prog);
+	if (prog && READ_ONCE(fc->connected)) {
+		k.req.opcode = opcode;
+		k.req.phase = phase;
+		k.req.nodeid = get_node_id(inode);
+		extfuse_fill_caller(&k, fc);
+		verdict = extfuse_run(prog, &k, &rejected);
+		if (rejected)
+			atomic64_inc(&fc->extfuse_rejected);
+	}
+	rcu_read_unlock();
+	return verdict;
+}
+
+/**
+ * extfuse_io_enter() - before I/O of a passthrough file
+ * @inode: the file's inode
+ * @opcode: FUSE_READ or FUSE_WRITE
+ *
+ * Return: EXTFUSE_UPCALL to have the daemon do it, EXTFUSE_PASSTHRU, or
+ * EXTFUSE_PASSTHRU_EXIT when extfuse_io_exit() must be called afterwards
+ */
+int extfuse_io_enter(struct inode *inode, u32 opcode)
+{
+	return extfuse_io(inode, opcode, EXTFUSE_PHASE_ENTER);
+}
+
+/**
+ * extfuse_io_exit() - after I/O of a passthrough file
+ * @inode: the file's inode
+ * @opcode: FUSE_READ or FUSE_WRITE
+ * @verdict: what extfuse_io_enter() returned
+ */
+void extfuse_io_exit(struct inode *inode, u32 opcode, int verdict)
+{
+	if (verdict == EXTFUSE_PASSTHRU_EXIT)
+		extfuse_io(inode, opcode, EXTFUSE_PHASE_EXIT);
+}
+
+/*
+ * An asynchronous write that is queued is over in another task; one that is
+ * not queued calls the same end_write, from the submitter.  Who submits says
+ * so under the inode lock, and ends its own writes itself.
+ */
+void extfuse_submit_begin(struct inode *inode)
+{
+	WRITE_ONCE(get_fuse_inode(inode)->extfuse_submitter, current);
+}
+
+void extfuse_submit_end(struct inode *inode)
+{
+	WRITE_ONCE(get_fuse_inode(inode)->extfuse_submitter, NULL);
+}
+
+/**
+ * extfuse_end_write() - a write to the lower file is over
+ * @inode: the file's inode
+ */
+void extfuse_end_write(struct inode *inode)
+{
+	if (READ_ONCE(get_fuse_inode(inode)->extfuse_submitter) != current)
+		extfuse_io(inode, FUSE_WRITE, EXTFUSE_PHASE_EXIT);
+}
+
+/**
+ * extfuse_mmap() - before a passthrough file is mapped
+ * @inode: the file's inode
+ * @vma: the mapping
+ *
+ * A store through a shared mapping changes the lower file with no request of
+ * ours: the program must know before the first one can happen.
+ */
+void extfuse_mmap(struct inode *inode, struct vm_area_struct *vma)
+{
+	if (!extfuse_attached(get_fuse_conn(inode)) ||
+	    (vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) !=
+	    (VM_SHARED | VM_MAYWRITE))
+		return;
+	extfuse_io(inode, FUSE_WRITE, EXTFUSE_PHASE_MMAP);
+	fuse_invalidate_attr(inode);
+}
+
+/**
+ * extfuse_status() - EXTFUSE_DEV_IOC_STATUS
+ * @fc: the connection
+ * @argp: a struct extfuse_status to be filled
+ */
+long extfuse_status(struct fuse_conn *fc, void __user *argp)
+{
+	struct extfuse_status st = {
+		.abi = EXTFUSE_ABI,
+		.attached = !!rcu_access_pointer(fc->extfuse_prog),
+		.error = fc->extfuse_error,
+		.rejected = atomic64_read(&fc->extfuse_rejected),
+	};
+
+	return copy_to_user(argp, &st, sizeof(st)) ? -EFAULT : 0;
+}
+
+static ssize_t extfuse_abi_show(struct kobject *kobj,
+				struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", EXTFUSE_ABI);
+}
+
+static struct kobj_attribute extfuse_abi_attr = __ATTR_RO(extfuse_abi);
+
+/**
+ * extfuse_sysfs_init() - add extfuse_abi to /sys/fs/fuse
+ * @kobj: that directory; the file goes with it
+ */
+int extfuse_sysfs_init(struct kobject *kobj)
+{
+	return sysfs_create_file(kobj, &extfuse_abi_attr.attr);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * ExtFUSE hooks of the FUSE driver.
+ */
+#ifndef _FS_FUSE_EXTFUSE_H
+#define _FS_FUSE_EXTFUSE_H
+
+#include <linux/extfuse.h>
+
+#include "fuse_i.h"
+
+#ifdef CONFIG_FUSE_EXTFUSE
+
+u64 extfuse_init_in(struct fuse_mount *fm, struct fuse_init_in *in);
+void extfuse_load_prog(struct fuse_conn *fc, struct fuse_init_out *out);
+void extfuse_unload_prog(struct fuse_conn *fc);
+bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
+			  ssize_t *ret);
+int extfuse_io_enter(struct inode *inode, u32 opcode);
+void extfuse_io_exit(struct inode *inode, u32 opcode, int verdict);
+void extfuse_submit_begin(struct inode *inode);
+void extfuse_submit_end(struct inode *inode);
+void extfuse_end_write(struct inode *inode);
+void extfuse_mmap(struct inode *inode, struct vm_area_struct *vma);
+long extfuse_status(struct fuse_conn *fc, void __user *argp);
+int extfuse_sysfs_init(struct kobject *kobj);
+
+static inline bool extfuse_attached(struct fuse_conn *fc)
+{
+	return rcu_access_pointer(fc->extfuse_prog);
+}
+
+#else
+
+static inline u64 extfuse_init_in(struct fuse_mount *fm,
+				  struct fuse_init_in *in)
+{
+	return 0;
+}
+
+static inline void extfuse_load_prog(struct fuse_conn *fc,
+				     struct fuse_init_out *out)
+{
+}
+
+static inline void extfuse_unload_prog(struct fuse_conn *fc)
+{
+}
+
+static inline bool extfuse_request_send(struct fuse_mount *fm,
+					struct fuse_args *args, ssize_t *ret)
+{
+	return false;
+}
+
+static inline int extfuse_io_enter(struct inode *inode, u32 opcode)
+{
+	return EXTFUSE_PASSTHRU;
+}
+
+static inline void extfuse_io_exit(struct inode *inode, u32 opcode, int verdict)
+{
+}
+
+static inline void extfuse_submit_begin(struct inode *inode)
+{
+}
+
+static inline void extfuse_submit_end(struct inode *inode)
+{
+}
+
+static inline void extfuse_end_write(struct inode *inode)
+{
+}
+
+static inline void extfuse_mmap(struct inode *inode, struct vm_area_struct *vma)
+{
+}
+
+static inline long extfuse_status(struct fuse_conn *fc, void __user *argp)
+{
+	return -ENOTTY;
+}
+
+static inline int extfuse_sysfs_init(struct kobject *kobj)
+{
+	return 0;
+}
+
+static inline bool extfuse_attached(struct fuse_conn *fc)
+{
+	return false;
+}
+
+#endif /* CONFIG_FUSE_EXTFUSE */
+
+#endif /* _FS_FUSE_EXTFUSE_H */
