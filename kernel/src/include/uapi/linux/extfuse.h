@@ -115,6 +115,9 @@
 /* Entries of the handlers array; more than any opcode of the table. */
 #define EXTFUSE_MAX_OPS		64
 
+/* Not an opcode: where LOOKUP continues for names of entry_long_map. */
+#define EXTFUSE_LOOKUP_LONG	63
+
 /* Names up to NAME_MAX bytes, without a NUL. */
 #define EXTFUSE_NAME_MAX	255
 
@@ -261,69 +264,56 @@ struct extfuse_node {
 #define EXTFUSE_XATTR_DATA	208
 
 /**
- * struct extfuse_entry - head of a row of entry_map and entry_long_map
+ * EXTFUSE_ROW_HEAD - head of a row of entry_map, entry_long_map and xattr_map
  *
  * @seq:	odd while the daemon writes the row
- * @hash:	low half of extfuse_hash() of parent and name
- * @parent:	nodeid of the directory, 0: the row is free
- * @nodeid:	what the name leads to, 0: there is no such name
+ * @hash:	low half of extfuse_hash_step() over owner and name
+ * @owner:	nodeid of the directory, or of the node whose attribute this is;
+ *		0: the row is free
+ * @target:	entries: nodeid of what the name leads to, 0: there is no such
+ *		name; xattr_map: the owner's xattr_epoch from before the value
+ *		was read
  * @deadline:	time after which the row is not served
  * @stale:	not 0: not served; set by programs, cleared by a new row
  * @used:	set by programs when the row is served, cleared by eviction
  * @name_len:	length of the name in bytes
- * @padding:	0
- *
- * The name follows, padded with zeros to a multiple of 8.
+ * @value_len:	xattr_map: length of the value in bytes
+ * @error:	xattr_map: 0, or the errno that is the answer (ENODATA)
  */
-struct extfuse_entry {
-	__u32	seq;
-	__u32	hash;
-	__u64	parent;
-	__u64	nodeid;
-	__u64	deadline;
-	__u8	stale;
-	__u8	used;
-	__u16	name_len;
-	__u32	padding;
+#define EXTFUSE_ROW_HEAD						\
+	__u32	seq;							\
+	__u32	hash;							\
+	__u64	owner;							\
+	__u64	target;							\
+	__u64	deadline;						\
+	__u8	stale;							\
+	__u8	used;							\
+	__u16	name_len;						\
+	__u16	value_len;						\
+	__u16	error;
+
+struct extfuse_row {
+	EXTFUSE_ROW_HEAD
 };
 
+/* The name, padded with zeros. */
 struct extfuse_entry_short {
-	struct extfuse_entry e;
+	EXTFUSE_ROW_HEAD
 	__u64	name[EXTFUSE_SHORT_NAME / 8];
 };
 
 struct extfuse_entry_long {
-	struct extfuse_entry e;
+	EXTFUSE_ROW_HEAD
 	__u64	name[(EXTFUSE_NAME_MAX + 1) / 8];
 };
 
-/**
- * struct extfuse_xattr - row of xattr_map: an extended attribute or a link
- *
- * @seq:	odd while the daemon writes the row
- * @hash:	low half of extfuse_hash() of nodeid and name
- * @nodeid:	whose attribute this is, 0: the row is free
- * @epoch:	the node's xattr_epoch from before the value was read
- * @deadline:	time after which the row is not served
- * @name_len:	bytes of name, 0: the value is the target of a symbolic link
- * @value_len:	bytes of value
- * @error:	0, or the errno that is the answer (ENODATA), without a value
- * @used:	set by programs when the row is served, cleared by eviction
- * @padding:	0
- * @data:	name, padded with zeros to a multiple of 8, then value
+/*
+ * The name, padded with zeros to a multiple of 8, then the value.  No name: the
+ * value is the target of a symbolic link.
  */
 struct extfuse_xattr {
-	__u32	seq;
-	__u32	hash;
-	__u64	nodeid;
-	__u64	epoch;
-	__u64	deadline;
-	__u16	name_len;
-	__u16	value_len;
-	__u16	error;
-	__u8	used;
-	__u8	padding;
-	__u64	data[EXTFUSE_XATTR_DATA / 8];
+	EXTFUSE_ROW_HEAD
+	__u64	name[EXTFUSE_XATTR_DATA / 8];
 };
 
 struct extfuse_entry_set {
@@ -404,7 +394,7 @@ EXTFUSE_ASSERT(sizeof(struct fuse_attr) == 88);
 EXTFUSE_ASSERT(sizeof(struct fuse_init_in) == 64);
 EXTFUSE_ASSERT(sizeof(struct fuse_init_out) == 64);
 EXTFUSE_ASSERT(sizeof(struct extfuse_node) == 192);
-EXTFUSE_ASSERT(sizeof(struct extfuse_entry) == 40);
+EXTFUSE_ASSERT(sizeof(struct extfuse_row) == 40);
 EXTFUSE_ASSERT(sizeof(struct extfuse_entry_short) == 96);
 EXTFUSE_ASSERT(sizeof(struct extfuse_entry_long) == 296);
 EXTFUSE_ASSERT(sizeof(struct extfuse_xattr) == 248);
