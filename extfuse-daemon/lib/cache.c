@@ -196,14 +196,14 @@ uint64_t cache_xattr_epoch(const struct cache *c, uint64_t nodeid)
 	return node ? __atomic_load_n(&node->xattr_epoch, __ATOMIC_SEQ_CST) : 0;
 }
 
-static uint64_t change_begin(uint32_t *changing, uint64_t *epoch)
+static uint64_t change_begin(__u32 *changing, __u64 *epoch)
 {
 	ADD(changing, 1);
 	return __atomic_load_n(epoch, __ATOMIC_SEQ_CST);
 }
 
 /* C2: the epoch moves before the change is counted out. */
-static uint64_t change_end(uint32_t *changing, uint64_t *epoch, uint64_t begun)
+static uint64_t change_end(__u32 *changing, __u64 *epoch, uint64_t begun)
 {
 	ADD(epoch, 1);
 	ADD(changing, -1);
@@ -251,16 +251,16 @@ void cache_writers(struct cache *c, uint64_t nodeid, int change)
 }
 
 /* A row's even sequence becomes odd for one writer; others give way. */
-static bool row_lock(uint32_t *seqp)
+static bool row_lock(__u32 *seqp)
 {
-	uint32_t seq = __atomic_load_n(seqp, __ATOMIC_RELAXED);
+	__u32 seq = __atomic_load_n(seqp, __ATOMIC_RELAXED);
 
 	return !(seq & 1) &&
 	       __atomic_compare_exchange_n(seqp, &seq, seq + 1, false,
 					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-static void row_unlock(uint32_t *seqp)
+static void row_unlock(__u32 *seqp)
 {
 	ADD(seqp, 1);
 }
