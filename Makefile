@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# ExtFUSE.  `make demo` shows the gain, `make check` tests; both install what
+# this machine lacks.  Everything built is in build/, kernels in ~/.cache.
+VERSION := $(shell cat VERSION)
+BUILD := $(CURDIR)/build
+export VERSION BUILD
+
+all: bpf daemon
+
+deps:
+	@tools/deps build
+
+bpf: deps
+	@$(MAKE) -s -C bpf
+
+daemon: deps
+	@$(MAKE) -s -C extfuse-daemon
+
+kernel:
+	@tools/kernel build
+
+demo: bpf daemon
+	@tools/deps vm test
+	@tools/kernel build >/dev/null
+	@tools/demo
+
+check: bpf daemon
+	@tools/deps vm test
+	@tools/check
+
+clean:
+	rm -rf build
+
+.PHONY: all deps bpf daemon kernel demo check clean

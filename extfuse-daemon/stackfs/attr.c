@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Attributes: read from the lower inode, published, replied.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "stackfs.h"
+
+#define NS 1000000000ULL
+#define DAY_NS (24 * 3600 * (int64_t)NS)
+
+int ref_node(struct stackfs *fs, struct node *n, struct ref *r)
+{
+	r->node = n;
+	r->fd = node_fd_get(&fs->nodes, n);
+	if (r->fd >= 0)
+		return 0;
+	node_put(&fs->nodes, n);
+	return r->fd;
+}
+
+int ref_get(struct stackfs *fs, fuse_ino_t ino, struct ref *r)
+{
+	struct node *n = node_get(&fs->nodes, ino);
+
+	return n ? ref_node(fs, n, r) : -ESTALE;
+}
+
+void ref_put(struct stackfs *fs, struct ref *r)
+{
+	node_fd_put(r->node);
+	node_put(&fs->nodes, r->node);
+}
+
+static void attr_fill(struct fuse_attr *a, const struct stat *st)
+{
+	*a = (struct fuse_attr) {
+		.ino = st->st_ino,
+		.size = st->st_size,
+		.blocks = st->st_blocks,
+		.atime = st->st_atim.tv_sec,
+		.mtime = st->st_mtim.tv_sec,
+		.ctime = st->st_ctim.tv_sec,
+		.atimensec = st->st_atim.tv_nsec,
+		.mtimensec = st->st_mtim.tv_nsec,
+		.ctimensec = st->st_ctim.tv_nsec,
+		.mode = st->st_mode,
+		.nlink = st->st_nlink,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.rdev = st->st_rdev,
+		.blksize = st->st_blksize,
+	};
+}
+
+static int64_t time_ns(struct timespec t)
+{
+	return t.tv_sec * (int64_t)NS + t.tv_nsec;
+}
+
+/* For how long reads leave the lower inode's atime alone. */
+static uint64_t atime_until(const struct stackfs *fs, const struct node *n,
+			    const struct stat *st)
+{
+	int64_t atime = time_ns(st->st_atim), until;
+	struct timespec now;
+
+	if (n->dev != fs->nodes.root_dev)
+		return 0;
+	if (fs->st_flags & (ST_NOATIME | ST_RDONLY))
+		return CACHE_FOREVER;
+	if ((fs->st_flags & ST_NODIRATIME) && S_ISDIR(n->type))
+		return CACHE_FOREVER;
+	if (!(fs->st_flags & ST_RELATIME) || atime <= time_ns(st->st_mtim) ||
+	    atime <= time_ns(st->st_ctim))
+		return 0;
+	clock_gettime(CLOCK_REALTIME, &now);
+	until = atime + DAY_NS - time_ns(now);
+	return until > 0 ? until : 0;
+}
+
+bool atime_may_change(const struct stackfs *fs, const struct node *n)
+{
+	return fs->cache && !cache_atime_stable(fs->cache, n->id);
+}
+
+void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
+		  const struct stat *st, struct fuse_attr_out *out)
+{
+	uint64_t timeout = fs->opts.attr_timeout;
+
+	*out = (struct fuse_attr_out) { 0 };
+	attr_fill(&out->attr, st);
+	if (timeout)
+		cache_put_attr(fs->cache, n->id, epoch, &out->attr, timeout,
+			       atime_until(fs, n, st));
+	if (atomic_load(&n->loose) || cache_volatile(fs->cache, n->id))
+		timeout = 0;
+	out->attr_valid = timeout / NS;
+	out->attr_valid_nsec = timeout % NS;
+}
+
+/* C2: the epoch is taken first, so a change in between voids what we read. */
+int attr_read(struct stackfs *fs, const struct ref *r,
+	      struct fuse_attr_out *out)
+{
+	uint64_t epoch = cache_epoch(fs->cache, r->node->id);
+	struct stat st;
+
+	if (fstat(r->fd, &st))
+		return -errno;
+	attr_publish(fs, r->node, epoch, &st, out);
+	return 0;
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Passthrough: the kernel reads and writes the lower file itself.
+ *
+ * The kernel refuses an open in one mode while the inode has one in the other,
+ * and all passthrough opens of an inode must name the same lower file.  So
+ * the first open decides for the node, and the last release ends it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "stackfs.h"
+
+static int32_t backing_open(struct stackfs *fs, int fd)
+{
+	static atomic_bool warned;
+	struct fuse_backing_map map = { .fd = fd };
+	int id = ioctl(fs->dev_fd, FUSE_DEV_IOC_BACKING_OPEN, &map);
+
+	if (id > 0)
+		return id;
+	if (!atomic_exchange(&warned, true))
+		log_warn("passthrough: the kernel does not take a lower file: %s; such files are read and written by the daemon",
+			 strerror(errno));
+	return 0;
+}
+
+/*
+ * Stock FUSE does not see stores to a shared mapping of the lower file, nor
+ * can the daemon: from now on the kernel has to ask for the attributes.
+ */
+static void node_loosen(struct stackfs *fs, struct node *n)
+{
+	if (fs->cache || atomic_exchange(&n->loose, true))
+		return;
+	fuse_lowlevel_notify_inval_inode(fs->se, n->id, -1, 0);
+}
+
+int32_t backing_attach(struct stackfs *fs, struct file *f)
+{
+	pthread_mutex_t *stripe = node_stripe(&fs->nodes, f->node->index);
+	struct node *n = f->node;
+
+	if (!fs->passthrough)
+		return 0;
+	pthread_mutex_lock(stripe);
+	/* C1: writes that bypass the daemon must be seen by the program. */
+	if (!n->backing_opens && !n->cached_opens &&
+	    (!fs->cache || cache_has_node(fs->cache, n->id)))
+		n->backing_id = backing_open(fs, f->fd);
+	f->passthrough = n->backing_id;
+	if (f->passthrough)
+		n->backing_opens++;
+	else
+		n->cached_opens++;
+	pthread_mutex_unlock(stripe);
+	if (f->passthrough && (fcntl(f->fd, F_GETFL) & O_ACCMODE) == O_RDWR)
+		node_loosen(fs, n);
+	return f->passthrough ? n->backing_id : 0;
+}
+
+void backing_detach(struct stackfs *fs, struct file *f)
+{
+	pthread_mutex_t *stripe = node_stripe(&fs->nodes, f->node->index);
+	struct node *n = f->node;
+	uint32_t id = 0;
+
+	if (!fs->passthrough)
+		return;
+	pthread_mutex_lock(stripe);
+	if (!f->passthrough) {
+		n->cached_opens--;
+	} else if (--n->backing_opens == 0) {
+		id = n->backing_id;
+		n->backing_id = 0;
+	}
+	pthread_mutex_unlock(stripe);
+	if (id)
+		ioctl(fs->dev_fd, FUSE_DEV_IOC_BACKING_CLOSE, &id);
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Creating things as the caller would (C7).
+ *
+ * The kernel has already decided that the caller may do it, so the lower call
+ * keeps all capabilities: repeating the decision here, with groups that may be
+ * others by now, could only differ.  CAP_FSETID is the exception, because it
+ * decides what becomes of setuid and setgid bits.
+ *
+ * umask, fsuid, fsgid, groups and capabilities are the thread's: the C
+ * library's setgroups() would change them for all.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "stackfs.h"
+
+#define NO_ID ((uid_t)-1)
+
+static _Thread_local bool own_umask;
+
+static int caps_fsetid(bool keep)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &head, data))
+		return -errno;
+	data[0].effective = data[0].permitted;
+	data[1].effective = data[1].permitted;
+	if (!keep)
+		data[0].effective &= ~(1U << CAP_FSETID);
+	return syscall(SYS_capset, &head, data) ? -errno : 0;
+}
+
+/* Takes the numbers after "Groups:" of /proc/PID/status. */
+static int groups_parse(const char *s, gid_t **list)
+{
+	char *end;
+	int n;
+
+	*list = malloc((strlen(s) / 2 + 1) * sizeof(**list));
+	if (!*list)
+		return -ENOMEM;
+	for (n = 0;; n++, s = end) {
+		(*list)[n] = strtoul(s, &end, 10);
+		if (end == s)
+			return n;
+	}
+}
+
+/* A caller that is not to be found has no groups: bits go, none stay. */
+static int groups_enter(pid_t pid)
+{
+	char path[PROC_FD_LEN], *line = NULL;
+	gid_t *list = NULL;
+	size_t size = 0;
+	int n = 0, err;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f && getline(&line, &size, f) > 0) {
+		if (strncmp(line, "Groups:", 7))
+			continue;
+		n = groups_parse(line + 7, &list);
+		break;
+	}
+	if (f)
+		fclose(f);
+	free(line);
+	if (n < 0)
+		return n;
+	err = syscall(SYS_setgroups, n, list) ? -errno : 0;
+	free(list);
+	return err;
+}
+
+static int fsids_set(uid_t uid, gid_t gid)
+{
+	setfsgid(gid);
+	setfsuid(uid);
+	/* They report no errors; an invalid id changes nothing. */
+	return (uid_t)setfsuid(NO_ID) == uid && (gid_t)setfsgid(NO_ID) == gid ?
+	       0 : -EPERM;
+}
+
+int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group)
+{
+	int err = 0;
+
+	*cr = (struct creds) { 0 };
+	if (!own_umask) {
+		if (unshare(CLONE_FS))
+			return -errno;
+		own_umask = true;
+	}
+	umask(ctx->umask);
+	if (ctx->uid == 0 && ctx->gid == 0)
+		return 0;
+	if (ctx->uid != 0 && group != CREDS_NO_GROUP && group != ctx->gid) {
+		cr->groups = true;
+		err = groups_enter(ctx->pid);
+	}
+	cr->switched = true;
+	if (!err)
+		err = fsids_set(ctx->uid, ctx->gid);
+	if (!err)
+		err = caps_fsetid(ctx->uid == 0);
+	if (err)
+		creds_leave(cr);
+	return err;
+}
+
+void creds_leave(const struct creds *cr)
+{
+	if (!cr->switched)
+		return;
+	/* Going on as somebody else would be a hole. */
+	if (fsids_set(0, 0) || caps_fsetid(true) ||
+	    (cr->groups && syscall(SYS_setgroups, 0, NULL)))
+		abort();
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Directories: open, read, close.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "stackfs.h"
+
+/**
+ * struct dirhandle - an open directory
+ * @node:	referenced: the directory
+ * @pos:	where the stream is, for the reader that comes back elsewhere
+ * @next:	read from the stream, but did not fit into the last reply
+ */
+struct dirhandle {
+	pthread_mutex_t lock;
+	struct node *node;
+	DIR *dir;
+	off_t pos;
+	struct dirent *next;
+};
+
+/* A reply that is being filled. */
+struct dirbuf {
+	char *mem;
+	size_t size;
+	size_t used;
+	bool plus;
+};
+
+static struct dirhandle *dir_of(const struct fuse_file_info *fi)
+{
+	return (struct dirhandle *)(uintptr_t)fi->fh;
+}
+
+static void dir_free(struct stackfs *fs, struct dirhandle *d)
+{
+	closedir(d->dir);
+	pthread_mutex_destroy(&d->lock);
+	node_put(&fs->nodes, d->node);
+	free(d);
+}
+
+static int dir_new(struct stackfs *fs, const struct ref *r,
+		   struct dirhandle **dp)
+{
+	struct dirhandle *d = calloc(1, sizeof(*d));
+	int fd, err;
+
+	if (!d)
+		return -ENOMEM;
+	do
+		fd = openat(r->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (fd < 0 && nodes_fd_relieve(&fs->nodes, errno));
+	if (fd < 0) {
+		err = -errno;
+		goto fail;
+	}
+	d->dir = fdopendir(fd);
+	if (!d->dir) {
+		err = -errno;
+		close(fd);
+		goto fail;
+	}
+	pthread_mutex_init(&d->lock, NULL);
+	d->node = node_get(&fs->nodes, r->node->id);
+	*dp = d;
+	return 0;
+fail:
+	free(d);
+	return err;
+}
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct dirhandle *d = NULL;
+	struct ref r;
+	int err;
+
+	err = ref_get(fs, ino, &r);
+	if (!err) {
+		err = dir_new(fs, &r, &d);
+		ref_put(fs, &r);
+	}
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	fi->fh = (uintptr_t)d;
+	if (fuse_reply_open(req, fi))
+		dir_free(fs, d);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	dir_free(fuse_req_userdata(req), dir_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
+		 struct fuse_file_info *fi)
+{
+	int fd = dirfd(dir_of(fi)->dir);
+
+	(void)ino;
+	fuse_reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) ? errno : 0);
+}
+
+static size_t head_size(const struct dirbuf *b)
+{
+	return b->plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
+}
+
+static bool has_room(const struct dirbuf *b, const struct dirent *de)
+{
+	return FUSE_DIRENT_ALIGN(head_size(b) + strlen(de->d_name)) <=
+	       b->size - b->used;
+}
+
+static void add_entry(struct dirbuf *b, const struct dirent *de,
+		      const struct fuse_entry_out *entry)
+{
+	size_t len = strlen(de->d_name);
+	size_t size = FUSE_DIRENT_ALIGN(head_size(b) + len);
+	char *at = b->mem + b->used;
+	struct fuse_dirent *out = (struct fuse_dirent *)at;
+
+	memset(at, 0, size);
+	if (b->plus) {
+		struct fuse_direntplus *plus = (struct fuse_direntplus *)at;
+
+		plus->entry_out = *entry;
+		out = &plus->dirent;
+	}
+	out->ino = de->d_ino;
+	out->off = de->d_off;
+	out->namelen = len;
+	out->type = de->d_type;
+	memcpy(out->name, de->d_name, len);
+	b->used += size;
+}
+
+/* A name that is gone by now is listed without an entry: nodeid 0. */
+static void plus_lookup(struct stackfs *fs, const struct ref *dir,
+			const char *name, struct fuse_entry_out *entry)
+{
+	struct node *n = NULL;
+
+	*entry = (struct fuse_entry_out) { 0 };
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return;
+	if (entry_lookup(fs, dir, name, entry, &n) || !n)
+		*entry = (struct fuse_entry_out) { 0 };
+	if (n)
+		node_put(&fs->nodes, n);
+}
+
+static struct dirent *dir_next(struct dirhandle *d)
+{
+	if (!d->next) {
+		errno = 0;
+		d->next = readdir(d->dir);
+	}
+	return d->next;
+}
+
+static int dir_fill(struct stackfs *fs, const struct ref *r,
+		    struct dirhandle *d, struct dirbuf *b, off_t off)
+{
+	struct fuse_entry_out entry;
+	struct dirent *de;
+
+	if (off != d->pos) {
+		seekdir(d->dir, off);
+		d->next = NULL;
+		d->pos = off;
+	}
+	while ((de = dir_next(d)) && has_room(b, de)) {
+		if (b->plus)
+			plus_lookup(fs, r, de->d_name, &entry);
+		add_entry(b, de, &entry);
+		d->pos = de->d_off;
+		d->next = NULL;
+	}
+	return !de && errno && !b->used ? -errno : 0;
+}
+
+/* The reply was not taken, so nothing in it will be forgotten. */
+static void plus_take_back(struct stackfs *fs, const struct dirbuf *b)
+{
+	struct fuse_direntplus *plus;
+	size_t at;
+
+	for (at = 0; at < b->used; at += FUSE_DIRENTPLUS_SIZE(plus)) {
+		plus = (struct fuse_direntplus *)(b->mem + at);
+		if (plus->entry_out.nodeid)
+			node_forget(&fs->nodes, plus->entry_out.nodeid, 1);
+	}
+}
+
+static int dir_read(struct stackfs *fs, struct dirhandle *d, struct dirbuf *b,
+		    off_t off)
+{
+	uint64_t epoch = 0;
+	struct ref r;
+	bool atime;
+	int err;
+
+	err = ref_node(fs, node_get(&fs->nodes, d->node->id), &r);
+	if (err)
+		return err;
+	pthread_mutex_lock(&d->lock);
+	atime = atime_may_change(fs, d->node);
+	if (atime)
+		epoch = cache_begin(fs->cache, d->node->id);
+	err = dir_fill(fs, &r, d, b, off);
+	if (atime)
+		cache_end(fs->cache, d->node->id, epoch);
+	pthread_mutex_unlock(&d->lock);
+	ref_put(fs, &r);
+	return err;
+}
+
+static void read_entries(fuse_req_t req, size_t size, off_t off,
+			 struct fuse_file_info *fi, bool plus)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct dirbuf b = { .mem = malloc(size), .size = size, .plus = plus };
+	int err = -ENOMEM;
+
+	if (b.mem)
+		err = dir_read(fs, dir_of(fi), &b, off);
+	if (err)
+		fuse_reply_err(req, -err);
+	else if (fuse_reply_buf(req, b.mem, b.used) && plus)
+		plus_take_back(fs, &b);
+	free(b.mem);
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		struct fuse_file_info *fi)
+{
+	(void)ino;
+	read_entries(req, size, off, fi, false);
+}
+
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	(void)ino;
+	read_entries(req, size, off, fi, true);
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files: open, create, close.  Reading and writing is in io.c.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "change.h"
+
+/* The kernel's name of a file without one (vfs_tmpfile()): see op_create(). */
+#define TMPFILE_NAME "/"
+
+/*
+ * O_DIRECT is dropped: requests carry data at no particular alignment.  With
+ * passthrough the kernel opens the lower file once more, with the caller's
+ * flags.  With a writeback cache the kernel reads what it writes, and knows
+ * the end of the file better than the lower file does.
+ */
+static int lower_flags(const struct stackfs *fs, int flags)
+{
+	flags &= ~(O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW | O_DIRECT);
+	if (fs->opts.writeback) {
+		if ((flags & O_ACCMODE) == O_WRONLY)
+			flags = (flags & ~O_ACCMODE) | O_RDWR;
+		flags &= ~O_APPEND;
+	}
+	return flags | O_CLOEXEC;
+}
+
+/* Takes over @fd, and a reference to the node of its own. */
+static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
+{
+	struct file *f = malloc(sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->fd = fd;
+	f->writes = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+	f->node = node_get(&fs->nodes, n->id);
+	if (f->writes)
+		cache_writers(fs->cache, n->id, 1);
+	return f;
+}
+
+static void file_free(struct stackfs *fs, struct file *f)
+{
+	backing_detach(fs, f);
+	if (f->writes)
+		cache_writers(fs->cache, f->node->id, -1);
+	close(f->fd);
+	node_put(&fs->nodes, f->node);
+	free(f);
+}
+
+static struct fuse_open_out file_open_out(struct stackfs *fs, struct file *f)
+{
+	int32_t id = backing_attach(fs, f);
+
+	return (struct fuse_open_out) {
+		.fh = (uintptr_t)f,
+		.open_flags = id ? FOPEN_PASSTHROUGH : 0,
+		.padding = id,	/* backing_id since Linux 6.9 */
+	};
+}
+
+static int open_node(struct stackfs *fs, int node_fd, int flags)
+{
+	char path[PROC_FD_LEN];
+	int fd;
+
+	proc_fd(path, node_fd);
+	do
+		fd = open(path, flags);
+	while (fd < 0 && nodes_fd_relieve(&fs->nodes, errno));
+	return fd < 0 ? -errno : fd;
+}
+
+/* As the caller, without whose CAP_FSETID setuid and setgid go with the data */
+static int open_truncate(fuse_req_t req, const struct ref *r, int flags)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	uint64_t epoch, xepoch, id = r->node->id;
+	struct creds cr;
+	int fd;
+
+	fd = creds_enter(&cr, fuse_req_ctx(req), CREDS_NO_GROUP);
+	if (fd)
+		return fd;
+	epoch = cache_begin(fs->cache, id);
+	xepoch = cache_xattr_begin(fs->cache, id);
+	fd = open_node(fs, r->fd, flags);
+	cache_xattr_end(fs->cache, id, xepoch);
+	cache_end(fs->cache, id, epoch);
+	creds_leave(&cr);
+	return fd;
+}
+
+static int open_lower(fuse_req_t req, const struct ref *r, int flags)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+
+	/* Opening a FIFO or a device is the kernel's own business. */
+	if (!S_ISREG(r->node->type))
+		return -EINVAL;
+	flags = lower_flags(fs, flags);
+	if (flags & O_TRUNC)
+		return open_truncate(req, r, flags);
+	return open_node(fs, r->fd, flags);
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct fuse_open_out out;
+	struct file *f;
+	struct ref r;
+	int fd;
+
+	fd = ref_get(fs, ino, &r);
+	if (fd) {
+		fuse_reply_err(req, -fd);
+		return;
+	}
+	fd = open_lower(req, &r, fi->flags);
+	f = fd < 0 ? NULL : file_new(fs, r.node, fd);
+	ref_put(fs, &r);
+	if (!f) {
+		fuse_reply_err(req, fd < 0 ? -fd : ENOMEM);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	out = file_open_out(fs, f);
+	if (fuse_reply_buf(req, (char *)&out, sizeof(out)))
+		file_free(fs, f);
+}
+
+/*
+ * C7: always exclusive.  The kernel found no such name and so has checked the
+ * permission to make one, not to open one; what was made in the lower directory
+ * meanwhile must be looked up and checked, which ESTALE makes the kernel do.
+ */
+static int create_lower(fuse_req_t req, const struct ref *dir,
+			const char *name, mode_t mode, int flags)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	char path[PROC_FD_LEN];
+	struct creds cr;
+	int fd;
+
+	fd = creds_enter(&cr, fuse_req_ctx(req), make_group(dir, mode));
+	if (fd)
+		return fd;
+	do {
+		if (name)
+			fd = openat(dir->fd, name, lower_flags(fs, flags) |
+				    O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+		else
+			fd = open(proc_fd(path, dir->fd),
+				  lower_flags(fs, flags) | O_TMPFILE |
+				  (flags & O_EXCL), mode);
+	} while (fd < 0 && nodes_fd_relieve(&fs->nodes, errno));
+	if (fd < 0)
+		fd = -errno;
+	creds_leave(&cr);
+	if (fd == -EEXIST && !(flags & O_EXCL))
+		fd = -ESTALE;
+	return fd;
+}
+
+static int create_node(struct stackfs *fs, int fd, struct ref *r)
+{
+	struct node *n;
+	struct stat st;
+	int path_fd, err;
+
+	if (fstat(fd, &st))
+		return -errno;
+	path_fd = open_node(fs, fd, O_PATH | O_CLOEXEC);
+	if (path_fd < 0)
+		return path_fd;
+	err = node_make(&fs->nodes, path_fd, &st, &n);
+	return err ? err : ref_node(fs, n, r);
+}
+
+static void create_reply(fuse_req_t req, const struct ref *r, struct file *f,
+			 const struct fuse_entry_out *entry)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct {
+		struct fuse_entry_out entry;
+		struct fuse_open_out open;
+	} out = { .entry = *entry, .open = file_open_out(fs, f) };
+
+	/* It was filled in before backing_attach() knew better. */
+	if (atomic_load(&r->node->loose))
+		out.entry.attr_valid = out.entry.attr_valid_nsec = 0;
+	if (fuse_reply_buf(req, (char *)&out, sizeof(out))) {
+		node_replied(r->node, -1);
+		file_free(fs, f);
+	}
+}
+
+/* Makes the node and the file of @fd, which it takes over. */
+static int create_finish(fuse_req_t req, const struct change *ch,
+			 const char *name, int fd)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct fuse_entry_out entry;
+	struct file *f;
+	struct ref r;
+	int err;
+
+	err = create_node(fs, fd, &r);
+	if (err)
+		goto fail_fd;
+	f = file_new(fs, r.node, fd);
+	err = f ? 0 : -ENOMEM;
+	if (err)
+		goto fail_ref;
+	err = entry_publish(fs, name ? ch->dir.node : NULL, ch->epoch, name,
+			    &r, &entry);
+	if (err)
+		file_free(fs, f);
+	else
+		create_reply(req, &r, f, &entry);
+	ref_put(fs, &r);
+	return err;
+
+fail_ref:
+	ref_put(fs, &r);
+fail_fd:
+	close(fd);
+	return err;
+}
+
+/* O_TMPFILE changes no name and no directory. */
+static int create_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode,
+			  int flags)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct change ch = { 0 };
+	int fd;
+
+	fd = ref_get(fs, parent, &ch.dir);
+	if (fd)
+		return fd;
+	fd = create_lower(req, &ch.dir, NULL, mode, flags);
+	if (fd >= 0)
+		fd = create_finish(req, &ch, NULL, fd);
+	change_put(fs, &ch);
+	return fd;
+}
+
+static int create_named(fuse_req_t req, fuse_ino_t parent, const char *name,
+			mode_t mode, int flags)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct change ch;
+	int fd;
+
+	fd = change_begin(fs, parent, name, &ch);
+	if (fd)
+		return fd;
+	fd = create_lower(req, &ch.dir, name, mode, flags);
+	change_end(fs, &ch);
+	if (fd >= 0)
+		fd = create_finish(req, &ch, name, fd);
+	change_put(fs, &ch);
+	return fd;
+}
+
+/*
+ * libfuse 3.14 has no TMPFILE; its arguments are those of CREATE, so session.c
+ * hands it to us as one.  A real CREATE never has a slash in its name.
+ */
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
+	       mode_t mode, struct fuse_file_info *fi)
+{
+	int err;
+
+	if (!strcmp(name, TMPFILE_NAME))
+		err = create_tmpfile(req, parent, mode, fi->flags);
+	else
+		err = create_named(req, parent, name, mode, fi->flags);
+	if (err)
+		fuse_reply_err(req, -err);
+}
+
+/* Errors of the lower file system that close() would report. */
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct file *f = file_of(fi);
+	int fd, err = 0;
+
+	(void)ino;
+	if (f->writes) {
+		fd = dup(f->fd);
+		if (fd < 0 || close(fd))
+			err = errno;
+	}
+	fuse_reply_err(req, err);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	file_free(fuse_req_userdata(req), file_of(fi));
+	fuse_reply_err(req, 0);
+}

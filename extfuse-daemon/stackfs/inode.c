@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Operations on an inode alone: forget, attributes, link target.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "stackfs.h"
+
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+
+	node_forget(&fs->nodes, ino, nlookup);
+	fuse_reply_none(req);
+}
+
+void op_forget_multi(fuse_req_t req, size_t count,
+		     struct fuse_forget_data *forgets)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		node_forget(&fs->nodes, forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct fuse_attr_out out;
+	struct ref r;
+	int err;
+
+	(void)fi;
+	err = ref_get(fs, ino, &r);
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	err = attr_read(fs, &r, &out);
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_buf(req, (char *)&out, sizeof(out));
+	ref_put(fs, &r);
+}
+
+static void set_time(struct timespec *ts, struct timespec value, bool set,
+		     bool now)
+{
+	*ts = value;
+	if (now)
+		ts->tv_nsec = UTIME_NOW;
+	else if (!set)
+		ts->tv_nsec = UTIME_OMIT;
+}
+
+/*
+ * Owner before mode: a change of owner takes setuid and setgid away, and the
+ * mode that the kernel sends says what shall be left of them.  Times come last
+ * because truncation moves them.
+ */
+static int setattr_lower(const struct ref *r, const struct stat *attr,
+			 int to_set, const struct fuse_file_info *fi)
+{
+	char path[PROC_FD_LEN];
+	struct timespec ts[2];
+	int ret = 0;
+
+	proc_fd(path, r->fd);
+	if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		ret = fchownat(r->fd, "",
+			       to_set & FUSE_SET_ATTR_UID ? attr->st_uid :
+							    (uid_t)-1,
+			       to_set & FUSE_SET_ATTR_GID ? attr->st_gid :
+							    (gid_t)-1,
+			       AT_EMPTY_PATH);
+	if (!ret && (to_set & FUSE_SET_ATTR_MODE))
+		ret = chmod(path, attr->st_mode & 07777);
+	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))
+		ret = fi ? ftruncate(file_of(fi)->fd, attr->st_size) :
+			   truncate(path, attr->st_size);
+	if (!ret && (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME |
+			       FUSE_SET_ATTR_ATIME_NOW |
+			       FUSE_SET_ATTR_MTIME_NOW))) {
+		set_time(&ts[0], attr->st_atim, to_set & FUSE_SET_ATTR_ATIME,
+			 to_set & FUSE_SET_ATTR_ATIME_NOW);
+		set_time(&ts[1], attr->st_mtim, to_set & FUSE_SET_ATTR_MTIME,
+			 to_set & FUSE_SET_ATTR_MTIME_NOW);
+		ret = utimensat(r->fd, "", ts, AT_EMPTY_PATH);
+	}
+	return ret ? -errno : 0;
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		struct fuse_file_info *fi)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	/* C6: a new mode is in the ACL, a new owner or size costs file
+	 * capabilities. */
+	bool xattrs = to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID |
+				FUSE_SET_ATTR_GID | FUSE_SET_ATTR_SIZE);
+	uint64_t epoch, xepoch = 0;
+	struct fuse_attr_out out;
+	struct stat st;
+	struct ref r;
+	int err;
+
+	err = ref_get(fs, ino, &r);
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	epoch = cache_begin(fs->cache, ino);
+	if (xattrs)
+		xepoch = cache_xattr_begin(fs->cache, ino);
+	err = setattr_lower(&r, attr, to_set, fi);
+	if (!err && fstat(r.fd, &st))
+		err = -errno;
+	if (xattrs)
+		cache_xattr_end(fs->cache, ino, xepoch);
+	epoch = cache_end(fs->cache, ino, epoch);
+	if (err) {
+		fuse_reply_err(req, -err);
+	} else {
+		attr_publish(fs, r.node, epoch, &st, &out);
+		fuse_reply_buf(req, (char *)&out, sizeof(out));
+	}
+	ref_put(fs, &r);
+}
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	uint64_t xepoch, epoch = 0;
+	char target[PATH_MAX];
+	struct ref r;
+	bool atime;
+	int len;
+
+	len = ref_get(fs, ino, &r);
+	if (len < 0) {
+		fuse_reply_err(req, -len);
+		return;
+	}
+	atime = atime_may_change(fs, r.node);
+	xepoch = cache_xattr_epoch(fs->cache, ino);
+	if (atime)
+		epoch = cache_begin(fs->cache, ino);
+	len = readlinkat(r.fd, "", target, sizeof(target));
+	if (len < 0)
+		len = -errno;
+	if (atime)
+		cache_end(fs->cache, ino, epoch);
+	if (len >= 0 && fs->opts.attr_timeout)
+		cache_put_xattr(fs->cache, ino, xepoch, "", target, len,
+				fs->opts.attr_timeout);
+	if (len < 0)
+		fuse_reply_err(req, -len);
+	else
+		fuse_reply_buf(req, target, len);
+	ref_put(fs, &r);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct statvfs sv;
+	struct ref r;
+	int err;
+
+	err = ref_get(fs, ino, &r);
+	if (!err) {
+		if (fstatvfs(r.fd, &sv))
+			err = -errno;
+		ref_put(fs, &r);
+	}
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_statfs(req, &sv);
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files: data.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "stackfs.h"
+
+static ssize_t pread_all(int fd, char *buf, size_t size, off_t off)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < size) {
+		n = pread(fd, buf + done, size - done, off + done);
+		if (n < 0 && !done)
+			return -errno;
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	return done;
+}
+
+/* C2: the read changes atime, which must be over before the reply. */
+static void read_changing(fuse_req_t req, struct file *f, size_t size,
+			  off_t off)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	char *buf = malloc(size);
+	uint64_t epoch;
+	ssize_t n;
+
+	if (!buf) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	epoch = cache_begin(fs->cache, f->node->id);
+	n = pread_all(f->fd, buf, size, off);
+	cache_end(fs->cache, f->node->id, epoch);
+	if (n < 0)
+		fuse_reply_err(req, -n);
+	else
+		fuse_reply_buf(req, buf, n);
+	free(buf);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+	     struct fuse_file_info *fi)
+{
+	struct fuse_bufvec buf = FUSE_BUFVEC_INIT(size);
+	struct file *f = file_of(fi);
+
+	(void)ino;
+	if (atime_may_change(fuse_req_userdata(req), f->node)) {
+		read_changing(req, f, size, off);
+		return;
+	}
+	buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+	buf.buf[0].fd = f->fd;
+	buf.buf[0].pos = off;
+	/* Copied: moved pages would leave the lower file's cache. */
+	fuse_reply_data(req, &buf, 0);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
+	      off_t off, struct fuse_file_info *fi)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct file *f = file_of(fi);
+	uint64_t epoch;
+	ssize_t n;
+
+	epoch = cache_begin(fs->cache, ino);
+	n = pwrite(f->fd, buf, size, off);
+	if (n < 0)
+		n = -errno;
+	cache_end(fs->cache, ino, epoch);
+	if (n < 0)
+		fuse_reply_err(req, -n);
+	else
+		fuse_reply_write(req, n);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+	      struct fuse_file_info *fi)
+{
+	int fd = file_of(fi)->fd;
+
+	(void)ino;
+	fuse_reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) ? errno : 0);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
+		  off_t len, struct fuse_file_info *fi)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	uint64_t epoch = cache_begin(fs->cache, ino);
+	int err;
+
+	err = fallocate(file_of(fi)->fd, mode, off, len) ? errno : 0;
+	cache_end(fs->cache, ino, epoch);
+	fuse_reply_err(req, err);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+	      struct fuse_file_info *fi)
+{
+	off_t ret = lseek(file_of(fi)->fd, off, whence);
+
+	(void)ino;
+	if (ret < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_lseek(req, ret);
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			struct fuse_file_info *fi_in, fuse_ino_t ino_out,
+			off_t off_out, struct fuse_file_info *fi_out,
+			size_t len, int flags)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	uint64_t in = 0, out;
+	ssize_t n;
+
+	/* The destination's attributes, and the source's atime. */
+	if (ino_in != ino_out)
+		in = cache_begin(fs->cache, ino_in);
+	out = cache_begin(fs->cache, ino_out);
+	n = copy_file_range(file_of(fi_in)->fd, &off_in, file_of(fi_out)->fd,
+			    &off_out, len, flags);
+	if (n < 0)
+		n = -errno;
+	cache_end(fs->cache, ino_out, out);
+	if (ino_in != ino_out)
+		cache_end(fs->cache, ino_in, in);
+	if (n < 0)
+		fuse_reply_err(req, -n);
+	else
+		fuse_reply_write(req, n);
+}

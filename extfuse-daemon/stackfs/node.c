@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Node table: slots, hash by (dev, ino), reference counts.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lib/cache.h"
+#include "node.h"
+
+#define HASH_MIN 1024
+
+static size_t hash_index(const struct nodes *t, dev_t dev, ino_t ino)
+{
+	uint64_t h = ((uint64_t)ino ^ ((uint64_t)dev << 32)) * EXTFUSE_HASH_MUL;
+
+	return (h ^ (h >> 32)) & (t->hash_size - 1);
+}
+
+static void hash_insert(struct nodes *t, struct node *n)
+{
+	size_t i = hash_index(t, n->dev, n->ino);
+
+	n->hash_next = t->hash[i];
+	t->hash[i] = n;
+	n->hashed = true;
+}
+
+void node_unhash(struct nodes *t, struct node *n)
+{
+	struct node **p;
+
+	if (!n->hashed)
+		return;
+	p = &t->hash[hash_index(t, n->dev, n->ino)];
+	while (*p != n)
+		p = &(*p)->hash_next;
+	*p = n->hash_next;
+	n->hashed = false;
+}
+
+static struct node *hash_find(struct nodes *t, dev_t dev, ino_t ino)
+{
+	struct node *n = t->hash[hash_index(t, dev, ino)];
+
+	while (n && (n->dev != dev || n->ino != ino))
+		n = n->hash_next;
+	return n;
+}
+
+/* Without memory the chains just grow longer. */
+static void hash_grow(struct nodes *t)
+{
+	struct node **old = t->hash;
+	size_t i, old_size = t->hash_size;
+	struct node *n, *next;
+
+	if (t->count < old_size)
+		return;
+	t->hash = calloc(old_size * 2, sizeof(*t->hash));
+	if (!t->hash) {
+		t->hash = old;
+		return;
+	}
+	t->hash_size = old_size * 2;
+	for (i = 0; i < old_size; i++)
+		for (n = old[i]; n; n = next) {
+			next = n->hash_next;
+			hash_insert(t, n);
+		}
+	free(old);
+}
+
+struct node *node_slot(struct nodes *t, uint32_t index)
+{
+	struct node_chunk *c;
+
+	if (index / NODES_PER_CHUNK >= atomic_load(&t->nchunks))
+		return NULL;
+	c = atomic_load(&t->chunk[index / NODES_PER_CHUNK]);
+	return &c->node[index % NODES_PER_CHUNK];
+}
+
+static int chunk_add(struct nodes *t)
+{
+	uint32_t i, at = atomic_load(&t->nchunks);
+	struct node_chunk *c;
+
+	if (at == NODES_CHUNKS)
+		return -ENFILE;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	memset(c->free, 0xff, sizeof(c->free));
+	c->nfree = NODES_PER_CHUNK;
+	for (i = 0; i < NODES_PER_CHUNK; i++)
+		atomic_init(&c->node[i].fd, -1);
+	atomic_store(&t->chunk[at], c);
+	atomic_store(&t->nchunks, at + 1);
+	return 0;
+}
+
+/* Lowest slot first: low slots are those that have a row in attr_map. */
+static int slot_alloc(struct nodes *t, uint32_t *index)
+{
+	struct node_chunk *c;
+	uint32_t i, bit, at;
+
+	for (at = t->first_free;; at++) {
+		if (at == atomic_load(&t->nchunks)) {
+			int err = chunk_add(t);
+
+			if (err)
+				return err;
+		}
+		c = atomic_load(&t->chunk[at]);
+		if (c->nfree)
+			break;
+	}
+	t->first_free = at;
+	for (i = 0; !c->free[i]; i++)
+		;
+	bit = __builtin_ctzll(c->free[i]);
+	c->free[i] &= ~(1ULL << bit);
+	c->nfree--;
+	*index = at * NODES_PER_CHUNK + i * 64 + bit;
+	return 0;
+}
+
+/* A slot whose generations are used up is never used again (L1). */
+void node_slot_free(struct nodes *t, struct node *n)
+{
+	uint32_t at = n->index / NODES_PER_CHUNK;
+	uint32_t i = n->index % NODES_PER_CHUNK;
+	struct node_chunk *c = atomic_load(&t->chunk[at]);
+
+	t->count--;
+	if (++n->generation == 0)
+		return;
+	c->free[i / 64] |= 1ULL << (i % 64);
+	c->nfree++;
+	if (at < t->first_free)
+		t->first_free = at;
+}
+
+/* Called with the table locked; the node is not to be found until hashed. */
+static int node_new(struct nodes *t, int fd, const struct stat *st,
+		    struct node **np)
+{
+	struct node *n;
+	uint32_t index;
+	int err;
+
+	err = slot_alloc(t, &index);
+	if (err)
+		return err;
+	n = node_slot(t, index);
+	n->dev = st->st_dev;
+	n->ino = st->st_ino;
+	n->type = st->st_mode & S_IFMT;
+	n->handle = NULL;
+	n->backing_id = 0;
+	n->backing_opens = 0;
+	n->cached_opens = 0;
+	atomic_store(&n->lookups, 0);
+	atomic_store(&n->pins, 0);
+	atomic_store(&n->dying, false);
+	atomic_store(&n->loose, false);
+	atomic_store(&n->recent, true);
+	/* Added, not set: a stale nodeid's node_get() may be counted there. */
+	atomic_fetch_add(&n->refs, 1);
+	atomic_store(&n->fd, fd);
+	atomic_fetch_add(&t->open_fds, 1);
+	atomic_store(&n->id, (uint64_t)n->generation << 32 | index);
+	t->count++;
+	hash_grow(t);
+	hash_insert(t, n);
+	*np = n;
+	return 0;
+}
+
+static void nodes_locks_init(struct nodes *t)
+{
+	int i;
+
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_mutex_init(&t->clock_lock, NULL);
+	for (i = 0; i < NODES_STRIPES; i++)
+		pthread_mutex_init(&t->stripe[i], NULL);
+	sem_init(&t->wake, 0, 0);
+}
+
+int nodes_init(struct nodes *t, int root_fd)
+{
+	struct node *root;
+	struct stat st;
+	uint32_t zero;
+	int fd, err;
+
+	memset(t, 0, sizeof(*t));
+	nodes_locks_init(t);
+	t->root_fd = root_fd;
+	if (fstat(root_fd, &st))
+		return -errno;
+	t->root_dev = st.st_dev;
+	nodes_fd_limit(t);
+	fd = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	t->hash_size = HASH_MIN;
+	t->hash = calloc(t->hash_size, sizeof(*t->hash));
+	err = t->hash ? slot_alloc(t, &zero) : -ENOMEM;
+	/* Slot 0 stays taken, so the root gets slot 1 and nodeid 1. */
+	if (!err)
+		err = node_new(t, fd, &st, &root);
+	if (err)
+		close(fd);
+	return err;
+}
+
+void nodes_fini(struct nodes *t)
+{
+	uint32_t i, at;
+
+	for (at = 0; at < atomic_load(&t->nchunks); at++) {
+		struct node_chunk *c = atomic_load(&t->chunk[at]);
+
+		for (i = 0; i < NODES_PER_CHUNK; i++)
+			node_fd_close(t, &c->node[i]);
+		free(c);
+	}
+	free(t->hash);
+}
+
+struct nodes_usage nodes_usage(struct nodes *t)
+{
+	struct nodes_usage u = { .fds = atomic_load(&t->open_fds) };
+	uint32_t i, max = atomic_load(&t->nchunks) * NODES_PER_CHUNK;
+
+	for (i = 0; i < max; i++) {
+		struct node *n = node_slot(t, i);
+
+		if (!atomic_load(&n->id))
+			continue;
+		u.total++;
+		u.pinned += atomic_load(&n->pins) > 0;
+	}
+	return u;
+}
+
+struct node *node_get(struct nodes *t, uint64_t id)
+{
+	struct node *n = node_slot(t, id);
+
+	if (!n)
+		return NULL;
+	/* Counted before compared: the reaper does it the other way round. */
+	atomic_fetch_add(&n->refs, 1);
+	if (id && atomic_load(&n->id) == id) {
+		atomic_store(&n->dying, false);
+		return n;
+	}
+	node_put(t, n);
+	return NULL;
+}
+
+/* L3: nothing leads to the node and the kernel has forgotten all it was told. */
+bool node_idle(struct nodes *t, struct node *n)
+{
+	uint64_t id = atomic_load(&n->id);
+
+	return id && id != NODE_ROOT_ID && atomic_load(&n->refs) == 0 &&
+	       atomic_load(&n->pins) == 0 &&
+	       atomic_load(&n->lookups) +
+	       (int64_t)cache_served(t->cache, id) == 0;
+}
+
+void node_put(struct nodes *t, struct node *n)
+{
+	if (atomic_fetch_sub(&n->refs, 1) == 1 && node_idle(t, n))
+		node_queue(t, n);
+}
+
+void node_forget(struct nodes *t, uint64_t id, uint64_t count)
+{
+	struct node *n = node_get(t, id);
+
+	if (!n)
+		return;
+	atomic_fetch_sub(&n->lookups, count);
+	node_put(t, n);
+}
+
+/* Runs under the cache's lock, so it leaves cache_served() to the reaper. */
+void node_unpin(void *nodes, uint64_t id)
+{
+	struct nodes *t = nodes;
+	struct node *n = node_slot(t, id);
+
+	if (atomic_fetch_sub(&n->pins, 1) == 1 &&
+	    atomic_load(&n->lookups) <= 0 && atomic_load(&n->refs) == 0)
+		node_queue(t, n);
+}
+
+static int node_find_or_new(struct nodes *t, int fd, const struct stat *st,
+			    struct node **np, bool *found)
+{
+	struct node *n;
+	int err = 0;
+
+	pthread_mutex_lock(&t->lock);
+	n = hash_find(t, st->st_dev, st->st_ino);
+	*found = n;
+	if (n) {
+		atomic_fetch_add(&n->refs, 1);
+		atomic_store(&n->dying, false);
+	} else {
+		err = node_new(t, fd, st, &n);
+		if (!err)
+			cache_node_add(t->cache, atomic_load(&n->id));
+	}
+	pthread_mutex_unlock(&t->lock);
+	*np = n;
+	return err;
+}
+
+int node_make(struct nodes *t, int fd, const struct stat *st,
+	      struct node **np)
+{
+	bool found;
+	int err;
+
+	for (;;) {
+		err = node_find_or_new(t, fd, st, np, &found);
+		if (err) {
+			close(fd);
+			return err;
+		}
+		if (!found)
+			break;
+		if (node_fd_same(t, *np, fd))
+			break;
+		/* The inode number was reused while the node was closed. */
+		pthread_mutex_lock(&t->lock);
+		node_unhash(t, *np);
+		pthread_mutex_unlock(&t->lock);
+		node_put(t, *np);
+	}
+	nodes_fd_bound(t);
+	return 0;
+}

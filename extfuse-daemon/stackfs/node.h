@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Node table: which lower inode a nodeid stands for.
+ *
+ * A nodeid is generation << 32 | slot; slots are reused, nodeids never (L1).
+ * A node lives while the kernel counts lookups of it, a cache row leads to it
+ * or a thread or open file of the daemon uses it (L3, see reaper.c).  Slots
+ * are never given back to the allocator, so a nodeid out of nowhere finds a
+ * slot that is not its own, and no freed memory.
+ */
+#ifndef STACKFS_NODE_H
+#define STACKFS_NODE_H
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct cache;
+
+#define NODE_ROOT_ID	1ULL
+
+#define NODES_PER_CHUNK	1024
+#define NODES_CHUNKS	65536
+#define NODES_STRIPES	64
+
+/**
+ * struct node - a lower inode that the kernel, the cache or the daemon knows
+ *
+ * @id:		nodeid, 0: the slot is free
+ * @lookups:	lookups replied less lookups forgotten; those that the kernel
+ *		served itself are counted by the cache, so this may be negative
+ * @refs:	threads and open files of the daemon that use the node
+ * @pins:	cache rows that lead to the node
+ * @fd:		O_PATH descriptor of the inode, -1: closed (nodefd.c)
+ * @fd_users:	threads that use @fd now
+ * @recent:	@fd was used since the clock's hand came by
+ * @queued:	the node is on the reaper's queue
+ * @dying:	the reaper waits a grace period for it; a lookup clears this
+ * @loose:	the lower file may change without notice to the kernel
+ * @hashed:	found by (dev, ino)
+ * @index:	the slot
+ * @generation:	how often the slot was used before
+ * @type:	S_IFMT bits of the mode
+ * @handle:	file handle, kept since @fd was first closed
+ * @backing_id:	passthrough: the kernel's number of the lower file (backing.c)
+ * @backing_opens: open files that use it
+ * @cached_opens: open files that do not
+ */
+struct node {
+	_Atomic uint64_t id;
+	_Atomic int64_t lookups;
+	atomic_int refs;
+	atomic_int pins;
+	atomic_int fd;
+	atomic_int fd_users;
+	atomic_bool recent;
+	atomic_bool queued;
+	atomic_bool dying;
+	atomic_bool loose;
+	bool hashed;
+	uint32_t index;
+	uint32_t generation;
+	mode_t type;
+	dev_t dev;
+	ino_t ino;
+	struct node *hash_next;
+	struct node *queue_next;
+	struct file_handle *handle;
+	int32_t backing_id;
+	uint32_t backing_opens;
+	uint32_t cached_opens;
+};
+
+struct node_chunk {
+	uint64_t free[NODES_PER_CHUNK / 64];
+	uint32_t nfree;
+	struct node node[NODES_PER_CHUNK];
+};
+
+/**
+ * struct nodes - the table
+ *
+ * @lock:	guards hash, slots and @count
+ * @stripe:	guard a node's descriptor, handle and passthrough state; leaf
+ *		locks, taken without or inside @lock
+ */
+struct nodes {
+	pthread_mutex_t lock;
+	pthread_mutex_t stripe[NODES_STRIPES];
+	pthread_mutex_t clock_lock;
+	_Atomic(struct node_chunk *) chunk[NODES_CHUNKS];
+	atomic_uint nchunks;
+	uint32_t first_free;
+	struct node **hash;
+	size_t hash_size;
+	size_t count;
+
+	struct cache *cache;
+	int root_fd;
+	dev_t root_dev;
+	bool handles;
+	uint32_t hand;
+	long max_fds;
+	atomic_long open_fds;
+
+	_Atomic(struct node *) queue;
+	sem_t wake;
+	atomic_bool stop;
+	bool reaping;
+	pthread_t reaper;
+};
+
+struct nodes_usage {
+	uint64_t total;
+	uint64_t pinned;
+	uint64_t fds;
+};
+
+/**
+ * nodes_init() - an empty table but for the root
+ * @root_fd: the lower root, a directory opened for reading; stays the caller's
+ *
+ * nodes_fini() closes and frees all nodes, whoever still counts on them.
+ */
+int nodes_init(struct nodes *t, int root_fd);
+void nodes_fini(struct nodes *t);
+struct nodes_usage nodes_usage(struct nodes *t);
+
+/** nodes_reaper_start() - after fork; nodes_reaper_stop() before the end */
+int nodes_reaper_start(struct nodes *t);
+void nodes_reaper_stop(struct nodes *t);
+
+/** node_get() - the node of a nodeid, referenced; NULL: ESTALE */
+struct node *node_get(struct nodes *t, uint64_t id);
+void node_put(struct nodes *t, struct node *n);
+
+/** node_make() - the node of an inode, referenced, made if there is none
+ *  @fd: O_PATH descriptor of the inode, taken over in any case */
+int node_make(struct nodes *t, int fd, const struct stat *st,
+	      struct node **np);
+
+/** node_replied() - an entry is about to be replied (or was not: -1) */
+static inline void node_replied(struct node *n, int64_t count)
+{
+	atomic_fetch_add(&n->lookups, count);
+}
+
+void node_forget(struct nodes *t, uint64_t id, uint64_t count);
+
+/** node_pin() - before cache_put_entry(); node_unpin() is the cache's callback
+ *  and takes no lock */
+static inline void node_pin(struct node *n)
+{
+	atomic_fetch_add(&n->pins, 1);
+}
+
+void node_unpin(void *nodes, uint64_t id);
+
+/* node.c for reaper.c and nodefd.c */
+struct node *node_slot(struct nodes *t, uint32_t index);
+void node_unhash(struct nodes *t, struct node *n);
+void node_slot_free(struct nodes *t, struct node *n);
+bool node_idle(struct nodes *t, struct node *n);
+void node_queue(struct nodes *t, struct node *n);
+
+static inline pthread_mutex_t *node_stripe(struct nodes *t, uint64_t id)
+{
+	return &t->stripe[(uint32_t)id % NODES_STRIPES];
+}
+
+/* nodefd.c */
+
+/** node_fd_get() - the node's O_PATH descriptor or -errno; until put */
+int node_fd_get(struct nodes *t, struct node *n);
+void node_fd_put(struct node *n);
+/** node_fd_same() - is @fd the node's inode?  Takes @fd over if so. */
+bool node_fd_same(struct nodes *t, struct node *n, int fd);
+void node_fd_close(struct nodes *t, struct node *n);
+/** nodes_fd_limit() - raise the descriptor limit, set the bound of nodes */
+void nodes_fd_limit(struct nodes *t);
+void nodes_fd_bound(struct nodes *t);
+/** nodes_fd_relieve() - after an open failed with @err: is another try worth
+ *  it, because descriptors were the reason and some were closed? */
+bool nodes_fd_relieve(struct nodes *t, int err);
+
+#endif /* STACKFS_NODE_H */

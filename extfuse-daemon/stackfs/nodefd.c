@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A node's descriptor of its lower inode, and how many of them are open.
+ *
+ * When there are too many, the hand of a clock closes those not used lately;
+ * a closed node is opened again by its file handle.  Nodes whose inode cannot
+ * be found by a handle stay open: those on another device than the lower root,
+ * and unlinked ones.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "node.h"
+
+/* Closed in one go when the bound is passed. */
+#define EVICT_BATCH 64
+
+static struct file_handle *handle_read(int fd)
+{
+	union {
+		struct file_handle h;
+		char space[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} u = { .h.handle_bytes = MAX_HANDLE_SZ };
+	struct file_handle *h;
+	int mount_id;
+
+	if (name_to_handle_at(fd, "", &u.h, &mount_id, AT_EMPTY_PATH))
+		return NULL;
+	h = malloc(sizeof(*h) + u.h.handle_bytes);
+	if (h)
+		memcpy(h, &u, sizeof(*h) + u.h.handle_bytes);
+	return h;
+}
+
+static bool handle_equal(const struct file_handle *a,
+			 const struct file_handle *b)
+{
+	return a->handle_type == b->handle_type &&
+	       a->handle_bytes == b->handle_bytes &&
+	       !memcmp(a->f_handle, b->f_handle, a->handle_bytes);
+}
+
+static void fd_opened(struct nodes *t, struct node *n, int fd)
+{
+	atomic_store(&n->recent, true);
+	atomic_store(&n->fd, fd);
+	atomic_fetch_add(&t->open_fds, 1);
+}
+
+static int fd_reopen(struct nodes *t, struct node *n)
+{
+	pthread_mutex_t *stripe = node_stripe(t, n->index);
+	int fd;
+
+	pthread_mutex_lock(stripe);
+	fd = atomic_load(&n->fd);
+	if (fd < 0 && !n->handle) {
+		fd = -ESTALE;
+	} else if (fd < 0) {
+		fd = open_by_handle_at(t->root_fd, n->handle,
+				       O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0)
+			fd = -errno;
+		else
+			fd_opened(t, n, fd);
+	}
+	pthread_mutex_unlock(stripe);
+	return fd;
+}
+
+int node_fd_get(struct nodes *t, struct node *n)
+{
+	int fd;
+
+	/* Counted before looked at: fd_evict() does it the other way round. */
+	atomic_fetch_add(&n->fd_users, 1);
+	fd = atomic_load(&n->fd);
+	if (fd >= 0) {
+		if (!atomic_load_explicit(&n->recent, memory_order_relaxed))
+			atomic_store(&n->recent, true);
+		return fd;
+	}
+	do
+		fd = fd_reopen(t, n);
+	while (fd < 0 && nodes_fd_relieve(t, -fd));
+	if (fd < 0)
+		node_fd_put(n);
+	else
+		nodes_fd_bound(t);
+	return fd;
+}
+
+void node_fd_put(struct node *n)
+{
+	atomic_fetch_sub(&n->fd_users, 1);
+}
+
+bool node_fd_same(struct nodes *t, struct node *n, int fd)
+{
+	pthread_mutex_t *stripe = node_stripe(t, n->index);
+	struct file_handle *h;
+	bool same = true;
+
+	pthread_mutex_lock(stripe);
+	if (atomic_load(&n->fd) >= 0) {
+		/* An open inode keeps its number. */
+		close(fd);
+	} else {
+		h = handle_read(fd);
+		same = h && n->handle && handle_equal(h, n->handle);
+		free(h);
+		if (same)
+			fd_opened(t, n, fd);
+	}
+	pthread_mutex_unlock(stripe);
+	return same;
+}
+
+void node_fd_close(struct nodes *t, struct node *n)
+{
+	pthread_mutex_t *stripe = node_stripe(t, n->index);
+	int fd;
+
+	pthread_mutex_lock(stripe);
+	fd = atomic_exchange(&n->fd, -1);
+	free(n->handle);
+	n->handle = NULL;
+	pthread_mutex_unlock(stripe);
+	if (fd < 0)
+		return;
+	close(fd);
+	atomic_fetch_sub(&t->open_fds, 1);
+}
+
+/* Called with the node's stripe locked. */
+static bool fd_evict(struct nodes *t, struct node *n)
+{
+	int fd = atomic_load(&n->fd);
+	struct stat st;
+
+	if (fd < 0 || !atomic_load(&n->id) || n->dev != t->root_dev ||
+	    atomic_load(&n->id) == NODE_ROOT_ID || atomic_load(&n->refs))
+		return false;
+	/* Served by the cache alone, the kernel's count is 0: first to go. */
+	if (atomic_exchange(&n->recent, false) && atomic_load(&n->lookups) > 0)
+		return false;
+	if (fstat(fd, &st) || st.st_nlink == 0)
+		return false;
+	if (!n->handle)
+		n->handle = handle_read(fd);
+	if (!n->handle)
+		return false;
+	atomic_store(&n->fd, -1);
+	if (atomic_load(&n->fd_users)) {
+		atomic_store(&n->fd, fd);
+		return false;
+	}
+	close(fd);
+	atomic_fetch_sub(&t->open_fds, 1);
+	return true;
+}
+
+/* Twice round at most: the first time may only clear @recent. */
+static int clock_run(struct nodes *t, int want)
+{
+	uint32_t max = atomic_load(&t->nchunks) * NODES_PER_CHUNK;
+	uint64_t steps = 2ULL * max;
+	int done = 0;
+
+	if (!t->handles)
+		return 0;
+	pthread_mutex_lock(&t->clock_lock);
+	for (; steps && done < want; steps--) {
+		struct node *n = node_slot(t, t->hand);
+		pthread_mutex_t *stripe = node_stripe(t, t->hand);
+
+		t->hand = (t->hand + 1) % max;
+		if (atomic_load(&n->fd) < 0)
+			continue;
+		pthread_mutex_lock(stripe);
+		done += fd_evict(t, n);
+		pthread_mutex_unlock(stripe);
+	}
+	pthread_mutex_unlock(&t->clock_lock);
+	return done;
+}
+
+void nodes_fd_bound(struct nodes *t)
+{
+	if (atomic_load(&t->open_fds) > t->max_fds)
+		clock_run(t, EVICT_BATCH);
+}
+
+bool nodes_fd_relieve(struct nodes *t, int err)
+{
+	return (err == EMFILE || err == ENFILE) && clock_run(t, EVICT_BATCH);
+}
+
+static bool handles_work(int root_fd)
+{
+	struct file_handle *h = handle_read(root_fd);
+	int fd;
+
+	if (!h)
+		return false;
+	fd = open_by_handle_at(root_fd, h, O_PATH | O_CLOEXEC);
+	free(h);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static rlim_t nr_open(void)
+{
+	unsigned long long max = 0;
+	FILE *f = fopen("/proc/sys/fs/nr_open", "re");
+
+	if (f) {
+		if (fscanf(f, "%llu", &max) != 1)
+			max = 0;
+		fclose(f);
+	}
+	return max;
+}
+
+/* A quarter of the descriptors is left to open files. */
+void nodes_fd_limit(struct nodes *t)
+{
+	const char *test = secure_getenv("EXTFUSE_TEST_NODE_FDS");
+	struct rlimit rl, max;
+
+	t->handles = handles_work(t->root_fd);
+	getrlimit(RLIMIT_NOFILE, &rl);
+	max.rlim_cur = max.rlim_max = nr_open();
+	if (max.rlim_max > rl.rlim_max && !setrlimit(RLIMIT_NOFILE, &max))
+		rl = max;
+	if (rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	t->max_fds = rl.rlim_cur / 4 * 3;
+	if (test)
+		t->max_fds = strtol(test, NULL, 10);
+}

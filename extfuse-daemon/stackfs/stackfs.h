@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * StackFS: a FUSE file system that is a lower directory.
+ */
+#ifndef STACKFS_H
+#define STACKFS_H
+
+#define FUSE_USE_VERSION 312
+
+#include <dirent.h>
+#include <fuse_lowlevel.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#include "../lib/cache.h"
+#include "node.h"
+#include "uapi.h"
+
+/* Exit codes of mount(8). */
+#define EXIT_USAGE	1
+#define EXIT_SYSTEM	2
+#define EXIT_BUG	4
+#define EXIT_INTR	8
+#define EXIT_MOUNT	32
+
+enum extfuse_mode {
+	EXTFUSE_OFF,
+	EXTFUSE_AUTO,
+	EXTFUSE_REQUIRE,
+};
+
+/**
+ * struct options - the command line; timeouts in ns
+ * @lower:	the directory as given, later its real path; so @mountpoint
+ * @object:	NULL: the packaged one
+ * @passthrough: -1: not said
+ * @ms_flags:	MS_* for mount(2)
+ */
+struct options {
+	char *lower;
+	char *mountpoint;
+	char *object;
+	enum extfuse_mode extfuse;
+	int passthrough;
+	bool writeback;
+	bool allow_other;
+	bool foreground;
+	bool debug;
+	bool fake;
+	bool sloppy;
+	bool verbose;
+	bool help;
+	bool version;
+	uint64_t attr_timeout;
+	uint64_t entry_timeout;
+	uint64_t negative_timeout;
+	uint32_t max_entries;
+	unsigned long ms_flags;
+};
+
+/* Opcodes that the daemon counts; larger ones do not exist. */
+#define STACKFS_MAX_OPS EXTFUSE_MAX_OPS
+
+/**
+ * struct stackfs - one mounted file system
+ *
+ * @cache:	NULL: plain FUSE
+ * @root_fd:	the lower root, opened for reading
+ * @dev_fd:	/dev/fuse, owned by @se
+ * @covered_fd:	the directory under the mount (session.c)
+ * @covered_dev: its parent, @covered_ino and @covered_name: where it is
+ * @mounted:	mount(2) succeeded and nobody unmounted yet
+ * @init_unique: request number of INIT until it was replied
+ * @init_flags2: what the kernel offered; @init_abi: EXTFUSE_ABI or 0
+ * @passthrough: agreed with the kernel
+ * @noxattr:	an empty list of extended attributes means ENODATA for each
+ * @acl:	the lower file system has POSIX ACLs
+ * @st_flags:	ST_* of the lower mount
+ * @ops:	requests that reached the daemon, by opcode
+ */
+struct stackfs {
+	struct options opts;
+	struct nodes nodes;
+	struct cache *cache;
+	struct ebpf_ctx *ebpf;
+	struct fuse_session *se;
+	int root_fd;
+	int dev_fd;
+	int covered_fd;
+	dev_t covered_dev;
+	ino_t covered_ino;
+	char *covered_name;
+	bool mounted;
+	uint64_t init_unique;
+	uint32_t init_flags2;
+	uint32_t init_abi;
+	int init_error;
+	bool passthrough;
+	uint32_t stack_depth;
+	bool noxattr;
+	bool acl;
+	unsigned long st_flags;
+	_Atomic uint64_t ops[STACKFS_MAX_OPS];
+};
+
+/* A node in use and its descriptor. */
+struct ref {
+	struct node *node;
+	int fd;
+};
+
+/* attr.c */
+
+/** ref_get() - use a node: 0, -ESTALE, or why it could not be opened */
+int ref_get(struct stackfs *fs, fuse_ino_t ino, struct ref *r);
+/** ref_node() - likewise, of a node that is referenced already (taken over) */
+int ref_node(struct stackfs *fs, struct node *n, struct ref *r);
+void ref_put(struct stackfs *fs, struct ref *r);
+
+/** attr_read() - fstat() and publish, as a reply to GETATTR */
+int attr_read(struct stackfs *fs, const struct ref *r,
+	      struct fuse_attr_out *out);
+/** attr_publish() - likewise, when @st was read after @epoch was taken */
+void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
+		  const struct stat *st, struct fuse_attr_out *out);
+/** atime_may_change() - must a read be treated as a change of attributes? */
+bool atime_may_change(const struct stackfs *fs, const struct node *n);
+
+/* entry.c */
+
+/** name_check() - 0, -EINVAL or -ENAMETOOLONG */
+int name_check(const char *name);
+/** entry_find() - look a name up in the lower directory, nothing published */
+int entry_find(struct stackfs *fs, const struct ref *dir, const char *name,
+	       struct ref *r);
+/** entry_publish() - fill an entry for a reply and count it as replied
+ *  @epoch: of the directory @dir, from before @name was looked up or made;
+ *	    @dir NULL: no name leads there */
+int entry_publish(struct stackfs *fs, const struct node *dir, uint64_t epoch,
+		  const char *name, const struct ref *r,
+		  struct fuse_entry_out *out);
+/** entry_lookup() - LOOKUP: *@np is the node, NULL without an entry */
+int entry_lookup(struct stackfs *fs, const struct ref *dir, const char *name,
+		 struct fuse_entry_out *out, struct node **np);
+/** entry_reply() - reply and take the count back if nobody took the reply */
+void entry_reply(fuse_req_t req, struct node *n, const void *out, size_t size);
+void entry_negative(struct stackfs *fs, const struct node *dir, uint64_t epoch,
+		    const char *name);
+
+/* names.c */
+gid_t make_group(const struct ref *dir, mode_t mode);
+
+/* creds.c */
+struct creds {
+	bool switched;
+	bool groups;
+};
+
+#define CREDS_NO_GROUP ((gid_t)-1)
+
+/** creds_enter() - act as the caller until creds_leave()
+ *  @group: group whose membership decides, or CREDS_NO_GROUP */
+int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group);
+void creds_leave(const struct creds *cr);
+
+/* backing.c */
+
+/* An open file. */
+struct file {
+	int fd;
+	bool writes;
+	bool passthrough;
+	struct node *node;
+};
+
+static inline struct file *file_of(const struct fuse_file_info *fi)
+{
+	return (struct file *)(uintptr_t)fi->fh;
+}
+
+/** backing_attach() - decide how the file does its I/O
+ *  Returns the backing id, 0: through the daemon. */
+int32_t backing_attach(struct stackfs *fs, struct file *f);
+void backing_detach(struct stackfs *fs, struct file *f);
+
+/* xattr.c */
+void xattr_probe(struct stackfs *fs);
+
+/* stat.c */
+
+#define STAT_XATTR "trusted.extfuse.stat"
+
+/** stat_json() - the statistics, to be freed; NULL: no memory */
+char *stat_json(struct stackfs *fs);
+void stat_count(struct stackfs *fs, uint32_t opcode);
+
+/* session.c */
+int session_open(struct stackfs *fs);
+int session_mount(struct stackfs *fs);
+int session_init(struct stackfs *fs);
+int session_run(struct stackfs *fs);
+void session_close(struct stackfs *fs);
+/** session_status() - is the program attached, what was rejected? */
+int session_status(const struct stackfs *fs, struct extfuse_status *st);
+
+/* signals.c */
+void signals_block(void);
+bool signals_pending(void);
+int signals_start(struct stackfs *fs);
+void signals_stop(void);
+
+/* opts.c: 0 or an exit code, the message printed */
+int opts_parse(int argc, char **argv, struct options *o);
+void opts_free(struct options *o);
+void opts_usage(FILE *f);
+
+/* check.c: 0 or an exit code, the message printed */
+int check_mount(struct stackfs *fs);
+/** check_object() - open the object and make sure that it is root's; -1: none
+ *  may be used, *@code then is an exit code or 0 (plain FUSE) */
+int check_object(const struct stackfs *fs, int *code);
+
+/* log.c */
+void log_init(bool debug);
+void log_to_syslog(void);
+void log_err(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The operations, for ops.c. */
+void op_init(void *userdata, struct fuse_conn_info *conn);
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
+void op_forget_multi(fuse_req_t req, size_t count,
+		     struct fuse_forget_data *forgets);
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		struct fuse_file_info *fi);
+void op_readlink(fuse_req_t req, fuse_ino_t ino);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	      dev_t rdev);
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
+	      mode_t mode);
+void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent,
+		const char *name);
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent,
+	     const char *newname);
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
+	       fuse_ino_t newparent, const char *newname, unsigned int flags);
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
+	       mode_t mode, struct fuse_file_info *fi);
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+	     struct fuse_file_info *fi);
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
+	      off_t off, struct fuse_file_info *fi);
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+	      struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
+		  off_t len, struct fuse_file_info *fi);
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+	      struct fuse_file_info *fi);
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			struct fuse_file_info *fi_in, fuse_ino_t ino_out,
+			off_t off_out, struct fuse_file_info *fi_out,
+			size_t len, int flags);
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi);
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
+		 struct fuse_file_info *fi);
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+		 const char *value, size_t size, int flags);
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+		 size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+extern const struct fuse_lowlevel_ops stackfs_ops;
+
+/* The path of an O_PATH descriptor's inode, for calls that take only paths. */
+#define PROC_FD_LEN 32
+
+static inline const char *proc_fd(char *path, int fd)
+{
+	snprintf(path, PROC_FD_LEN, "/proc/self/fd/%d", fd);
+	return path;
+}
+
+#endif /* STACKFS_H */

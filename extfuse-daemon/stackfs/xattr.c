@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Extended attributes.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#include "stackfs.h"
+
+#define ACL_PREFIX "system.posix_acl_"
+
+/* As much as the cache may take; larger values are read once more. */
+#define SMALL 256
+
+static bool is_virtual(fuse_ino_t ino, const char *name)
+{
+	return ino == NODE_ROOT_ID && !strcmp(name, STAT_XATTR);
+}
+
+/*
+ * C6: "no attribute at all" answers every name with ENODATA, so it may be told
+ * only of a file system that says so for every kind of name.
+ */
+void xattr_probe(struct stackfs *fs)
+{
+	static const char *const names[] = {
+		"user.extfuse.probe", "trusted.extfuse.probe",
+		"security.extfuse.probe",
+	};
+	size_t i;
+
+	fs->acl = fgetxattr(fs->root_fd, ACL_PREFIX "access", NULL, 0) >= 0 ||
+		  errno == ENODATA;
+	fs->noxattr = fs->acl;
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (fgetxattr(fs->root_fd, names[i], NULL, 0) < 0 &&
+		    errno != ENODATA)
+			fs->noxattr = false;
+}
+
+/* An empty list spares the kernel every further question. */
+static void publish_noxattr(struct stackfs *fs, fuse_ino_t ino,
+			    uint64_t epoch)
+{
+	if (fs->noxattr && ino != NODE_ROOT_ID && fs->opts.attr_timeout)
+		cache_put_noxattr(fs->cache, ino, epoch,
+				  fs->opts.attr_timeout);
+}
+
+static void publish(struct stackfs *fs, fuse_ino_t ino, uint64_t epoch,
+		    const char *name, const char *value, ssize_t len,
+		    const char *path)
+{
+	uint64_t timeout = fs->opts.attr_timeout;
+
+	if (!fs->cache || !timeout)
+		return;
+	if (len >= 0) {
+		cache_put_xattr(fs->cache, ino, epoch, name, value, len,
+				timeout);
+	} else if (len == -ENODATA) {
+		cache_put_xattr(fs->cache, ino, epoch, name, NULL, ENODATA,
+				timeout);
+		if (listxattr(path, NULL, 0) == 0)
+			publish_noxattr(fs, ino, epoch);
+	}
+}
+
+static void reply_value(fuse_req_t req, const char *value, ssize_t len,
+			size_t size)
+{
+	if (len < 0)
+		fuse_reply_err(req, -len);
+	else if (!size)
+		fuse_reply_xattr(req, len);
+	else if ((size_t)len > size)
+		fuse_reply_err(req, ERANGE);
+	else
+		fuse_reply_buf(req, value, len);
+}
+
+static void reply_stat(fuse_req_t req, size_t size)
+{
+	char *json = stat_json(fuse_req_userdata(req));
+
+	reply_value(req, json, json ? (ssize_t)strlen(json) : -ENOMEM, size);
+	free(json);
+}
+
+static void get_value(fuse_req_t req, const struct ref *r, const char *name,
+		      size_t size)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	uint64_t epoch = cache_xattr_epoch(fs->cache, r->node->id);
+	char path[PROC_FD_LEN], small[SMALL], *large = NULL;
+	ssize_t len;
+
+	proc_fd(path, r->fd);
+	len = getxattr(path, name, small, sizeof(small));
+	if (len >= 0 || errno != ERANGE) {
+		if (len < 0)
+			len = -errno;
+		publish(fs, r->node->id, epoch, name, small, len, path);
+		reply_value(req, small, len, size);
+		return;
+	}
+	if (size)
+		large = malloc(size);
+	if (size && !large) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	len = getxattr(path, name, large, size);
+	if (len < 0)
+		len = -errno;
+	reply_value(req, large, len, size);
+	free(large);
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct ref r;
+	int err;
+
+	if (is_virtual(ino, name)) {
+		reply_stat(req, size);
+		return;
+	}
+	err = ref_get(fs, ino, &r);
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	get_value(req, &r, name, size);
+	ref_put(fs, &r);
+}
+
+static void get_list(fuse_req_t req, const struct ref *r, size_t size)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	uint64_t epoch = cache_xattr_epoch(fs->cache, r->node->id);
+	char path[PROC_FD_LEN], *list = NULL;
+	ssize_t len;
+
+	if (size)
+		list = malloc(size);
+	if (size && !list) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	len = listxattr(proc_fd(path, r->fd), list, size);
+	if (len < 0)
+		len = -errno;
+	else if (len == 0)
+		publish_noxattr(fs, r->node->id, epoch);
+	reply_value(req, list, len, size);
+	free(list);
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct ref r;
+	int err;
+
+	err = ref_get(fs, ino, &r);
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	get_list(req, &r, size);
+	ref_put(fs, &r);
+}
+
+/* C7: an ACL set by who is not in the file's group takes setgid away. */
+static int acl_creds(fuse_req_t req, const struct ref *r, const char *name,
+		     struct creds *cr)
+{
+	gid_t group = CREDS_NO_GROUP;
+	struct stat st;
+
+	*cr = (struct creds) { 0 };
+	if (strncmp(name, ACL_PREFIX, strlen(ACL_PREFIX)))
+		return 0;
+	if (!fstat(r->fd, &st) && (st.st_mode & S_ISGID))
+		group = st.st_gid;
+	return creds_enter(cr, fuse_req_ctx(req), group);
+}
+
+/* @value NULL: remove.  ctime changes, and with an ACL the mode does. */
+static int change_value(fuse_req_t req, const struct ref *r, const char *name,
+			const char *value, size_t size, int flags)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	uint64_t epoch, xepoch, id = r->node->id;
+	char path[PROC_FD_LEN];
+	struct creds cr;
+	int err;
+
+	err = acl_creds(req, r, name, &cr);
+	if (err)
+		return err;
+	proc_fd(path, r->fd);
+	epoch = cache_begin(fs->cache, id);
+	xepoch = cache_xattr_begin(fs->cache, id);
+	err = value ? setxattr(path, name, value, size, flags) :
+		      removexattr(path, name);
+	if (err)
+		err = -errno;
+	cache_xattr_end(fs->cache, id, xepoch);
+	cache_end(fs->cache, id, epoch);
+	creds_leave(&cr);
+	return err;
+}
+
+static void change_xattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+			 const char *value, size_t size, int flags)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct ref r;
+	int err;
+
+	err = is_virtual(ino, name) ? -EPERM : ref_get(fs, ino, &r);
+	if (!err) {
+		err = change_value(req, &r, name, value, size, flags);
+		ref_put(fs, &r);
+	}
+	fuse_reply_err(req, -err);
+}
+
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+		 const char *value, size_t size, int flags)
+{
+	change_xattr(req, ino, name, value, size, flags);
+}
+
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	change_xattr(req, ino, name, NULL, 0, 0);
+}

@@ -1,0 +1,98 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# After every change the mount says what the lower directory says, at once.
+. "$(dirname "$0")/lib.sh"
+
+# Compare all that can be asked, with the kernel's caches and without
+same() {
+	tree walk "$lower" >/tmp/lower
+	tree walk "$mnt" >/tmp/mnt
+	cmp /tmp/lower /tmp/mnt || fail "$*: $(diff /tmp/lower /tmp/mnt | head -4)" || return
+	drop
+	tree walk "$mnt" >/tmp/mnt
+	cmp /tmp/lower /tmp/mnt || fail "$* (caches dropped): $(diff /tmp/lower /tmp/mnt | head -4)"
+}
+
+# Rows are there before each change: a row that survives it is seen
+step() {
+	same "before $*" || return
+	"$@" || fail "$* failed" || return
+	same "$*"
+}
+
+test_every_change() {
+	local m=$mnt
+	mkdir "$lower/d" "$lower/e"
+	for i in 1 2 3 4 5; do echo $i >"$lower/d/f$i"; done
+	xmount || return
+	step touch "$m/d/new" &&
+	step sh -c "echo more >>$m/d/f1" &&
+	step truncate -s 10000 "$m/d/f1" &&
+	step sh -c ": >$m/d/f1" &&
+	step ln "$m/d/f1" "$m/e/link" &&
+	step sh -c "echo via link >>$m/e/link" &&
+	step rm "$m/d/f1" &&
+	step chmod 4755 "$m/e/link" &&
+	step chown 1000:1000 "$m/e/link" &&
+	step sh -c "echo x >>$m/e/link" &&
+	step touch -d 2001-01-01 "$m/d/f2" &&
+	step mv "$m/d/f2" "$m/e/f2" &&
+	step mv "$m/e/f2" "$m/d/f3" &&
+	step mv "$m/d" "$m/e/d" &&
+	step mkdir "$m/d" &&
+	step rmdir "$m/d" &&
+	step fsop rename "$m/e/d/f3" "$m/e/d/f4" exchange &&
+	step fsop rename "$m/e/d/f3" "$m/e/d/f9" noreplace &&
+	step ln -s f4 "$m/e/sym" &&
+	step ln -sfn f5 "$m/e/sym" &&
+	step mkfifo "$m/e/fifo" &&
+	step setfattr -n user.tag -v one "$m/e/d/f4" &&
+	step setfattr -n user.tag -v two "$m/e/d/f4" &&
+	step setfattr -x user.tag "$m/e/d/f4" &&
+	step setfacl -m u:1000:rw "$m/e/d/f5" &&
+	step setfacl -b "$m/e/d/f5" &&
+	step fallocate -l 100000 "$m/e/d/f5" &&
+	step fallocate -p -o 0 -l 50000 "$m/e/d/f5" &&
+	step cp --reflink=never "$m/e/d/f5" "$m/e/copy" &&
+	step dd if=/dev/zero of="$m/e/copy" bs=4k count=3 conv=notrunc oflag=direct &&
+	step rm -r "$m/e/d"
+}
+
+# The file is unlinked and made anew while it is open (seed: counts by name)
+test_unlink_and_create_while_open() {
+	echo old >"$lower/f"
+	xmount || return
+	exec 7<>"$mnt/f"
+	rm "$mnt/f"
+	echo new >"$mnt/f"
+	same "file made anew" || return
+	echo more >&7
+	[[ $(stat -L -c %h /proc/self/fd/7) == 0 ]] || fail "unlinked file has links" || return
+	[[ $(<"$mnt/f") == new ]] || fail "content of the wrong file" || return
+	exec 7>&-
+	drop
+	same "after close"
+}
+
+# An entry's time is what is left of it, not the whole again (C4, C5)
+test_changes_below_are_seen_in_time() {
+	local i
+	echo 1 >"$lower/f"
+	xmount "attr_timeout=2,entry_timeout=2,negative_timeout=2" || return
+	for ((i = 0; i < 8; i++)); do
+		stat "$mnt/f" "$mnt/g" >/dev/null 2>&1
+		drop
+		sleep 0.3
+	done
+	echo 22 >>"$lower/f"
+	echo g >"$lower/g"
+	for ((i = 0; i < 12; i++)); do
+		stat "$mnt/f" "$mnt/g" >/dev/null 2>&1
+		drop
+		sleep 0.2
+	done
+	[[ $(stat -c %s "$mnt/f") == 5 ]] || fail "size $(stat -c %s "$mnt/f") after the timeout" || return
+	[[ -e $mnt/g ]] || fail "negative entry outlived its timeout"
+}
+
+run_tests

@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Data goes to the lower file; attributes follow.
+. "$(dirname "$0")/lib.sh"
+
+times() { stat -c '%s %b %y %z %x' "$1"; }
+agree() { [[ $(times "$mnt/f") == "$(times "$lower/f")" ]] || fail "$*: mount $(times "$mnt/f"), lower $(times "$lower/f")"; }
+
+test_io_needs_no_daemon() {
+	local r w
+	xmount || return
+	dd if=/dev/zero of="$mnt/f" bs=4k count=2000 || return
+	cmp -n 8192000 "$mnt/f" /dev/zero || return
+	r=$(counter READ upcall) w=$(counter WRITE upcall)
+	((r == 0 && w == 0)) || fail "daemon saw $r reads and $w writes" || return
+	(($(counter READ passthru) > 0 && $(counter WRITE passthru) >= 2000)) || fail "not counted: $(counters)"
+}
+
+test_attributes_follow_writes() {
+	local i
+	xmount || return
+	: >"$mnt/f"
+	exec 7<>"$mnt/f"
+	for ((i = 0; i < 50; i++)); do
+		echo line >&7
+		agree "after write $i" || return
+		drop
+		agree "after write $i, caches dropped" || return
+	done
+	exec 7>&-
+}
+
+test_attributes_follow_reads() {
+	local i
+	echo data >"$lower/f"
+	touch -a -d 2001-01-01 "$lower/f"
+	xmount || return
+	for ((i = 0; i < 5; i++)); do
+		agree "before read $i" || return
+		cat "$mnt/f" >/dev/null
+		agree "after read $i" || return
+		drop
+	done
+}
+
+test_attributes_follow_mmap() {
+	dd if=/dev/zero of="$lower/f" bs=4k count=16 2>/dev/null
+	touch -d 2001-01-01 "$lower/f"
+	xmount || return
+	agree "before" || return
+	fsop mmapwrite "$mnt/f" 4096 hello || return
+	sync
+	agree "after a store" || return
+	cmp "$mnt/f" "$lower/f"
+}
+
+test_attributes_follow_aio_and_splice() {
+	xmount || return
+	fio --name=a --filename="$mnt/f" --rw=randwrite --bs=4k --size=2m --ioengine=libaio --iodepth=8 \
+		--direct=1 --verify=crc32c --minimal || return
+	agree "after libaio" || return
+	fio --name=a --filename="$mnt/f" --rw=randrw --bs=4k --size=2m --ioengine=splice --minimal || return
+	agree "after splice" || return
+	[[ $(extfuse-stat --json "$mnt" | jq .rejected) == 0 ]] || fail "verdicts were rejected"
+}
+
+test_suid_is_cleared_by_writing() {
+	xmount || return
+	touch "$mnt/f"; chown 1000 "$mnt/f"; chmod 4755 "$mnt/f"
+	setpriv --reuid 1000 --clear-groups sh -c "echo x >>$mnt/f" || return
+	[[ $(stat -c %a "$mnt/f") == 755 ]] || fail "mode $(stat -c %a "$mnt/f")" || return
+	[[ $(stat -c %a "$lower/f") == 755 ]] || fail "lower mode $(stat -c %a "$lower/f")"
+}
+
+run_tests
