@@ -490,6 +490,30 @@ bool cache_drop_entry(struct cache *c, uint64_t parent, const char *name)
 	return row;
 }
 
+bool cache_knows(struct cache *c, uint64_t parent, const char *name)
+{
+	const struct extfuse_node *node;
+	uint64_t now = now_ns();
+	struct extfuse_row *row;
+	bool knows = false;
+	struct table *t;
+	struct key k;
+
+	if (!node_of(c, parent) || key_init(c, &k, parent, name) < 0)
+		return false;
+	t = entry_table(c, &k);
+	pthread_mutex_lock(&t->lock);
+	row = table_find(t, &k);
+	if (row && !row->stale && row->deadline > now) {
+		node = node_of(c, row->target);
+		knows = !row->target ||
+			(node && LOAD(&node->attr_epoch) == LOAD(&node->epoch) &&
+			 node->attr_deadline > now);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return knows;
+}
+
 static void table_drop(struct cache *c, struct table *t, uint64_t target)
 {
 	uint32_t set = 0;

@@ -106,6 +106,8 @@ int cache_put_entry(struct cache *c, uint64_t parent, uint64_t epoch,
 /** cache_drop_entry() - the name is about to change: no row answers for it.
  *  Returns true if there was a row. */
 bool cache_drop_entry(struct cache *c, uint64_t parent, const char *name);
+/** cache_knows() - would the kernel answer a look-up of the name by itself now? */
+bool cache_knows(struct cache *c, uint64_t parent, const char *name);
 /** cache_drop_node() - drop all names that lead to @nodeid (slow: all rows) */
 void cache_drop_node(struct cache *c, uint64_t nodeid);
 
