@@ -1,329 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Open, check and load an ExtFUSE object.
- *
- * Each rung of the version ladder is one function with one message.
+ * Load an ExtFUSE object, and get at its maps and programs.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
 
-#include "ebpf.h"
+#include "ladder.h"
 
-#define DEFAULT_OBJECT	"/usr/lib/extfuse/extfuse.o"
-#define KERNEL_ABI_FILE	"/sys/fs/fuse/extfuse_abi"
-#define DEFAULT_ENTRIES	131072
-#define MIN_ENTRIES	16
-#define MAX_ENTRIES	(1U << 24)
-
-struct map_desc {
-	const char *name;
-	uint32_t value_size;
-};
-
-static const struct map_desc map_descs[EBPF_NUM_MAPS] = {
-	[EBPF_ATTR_MAP] = { "attr_map", sizeof(struct extfuse_node) },
-	[EBPF_ENTRY_MAP] = { "entry_map", sizeof(struct extfuse_entry_set) },
-	[EBPF_ENTRY_LONG_MAP] = { "entry_long_map",
-				  sizeof(struct extfuse_entry_long_set) },
-	[EBPF_XATTR_MAP] = { "xattr_map", sizeof(struct extfuse_xattr_set) },
-	[EBPF_STATS_MAP] = { "stats_map", sizeof(struct extfuse_count) },
-};
-
-struct ebpf_ctx {
-	const char *path;
-	void (*log)(const char *line);
-	struct bpf_object *obj;
-	struct bpf_map *maps[EBPF_NUM_MAPS];
-	void *mem[EBPF_NUM_MAPS];
-	struct bpf_map *handlers;
-	struct bpf_program *main_prog;
-	uint64_t hash_seed;
-	int grace_outer;
-	int grace_inner;
-};
-
-/* libbpf reports through one hook of the whole process. */
-static char libbpf_line[256];
-
-static int keep_libbpf_line(enum libbpf_print_level level, const char *fmt,
-			    va_list ap)
-{
-	if (level == LIBBPF_WARN && !libbpf_line[0])
-		vsnprintf(libbpf_line, sizeof(libbpf_line), fmt, ap);
-	return 0;
-}
-
-__attribute__((format(printf, 2, 3)))
-static void say(const struct ebpf_ctx *ctx, const char *fmt, ...)
-{
-	char line[512];
-	va_list ap;
-
-	if (!ctx->log)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	line[strcspn(line, "\n")] = '\0';
-	ctx->log(line);
-}
-
-const char *ebpf_op_name(uint32_t opcode)
-{
-	static const char *const names[EXTFUSE_MAX_OPS] = {
-#define EXTFUSE_OP(op, nr, policy, name1, name2) [nr] = #op,
-		EXTFUSE_OPS(EXTFUSE_OP)
-#undef EXTFUSE_OP
-	};
-
-	return opcode < EXTFUSE_MAX_OPS ? names[opcode] : NULL;
-}
-
-int ebpf_kernel_abi(void)
-{
-	FILE *f = fopen(KERNEL_ABI_FILE, "re");
-	int abi;
-
-	if (!f)
-		return -EOPNOTSUPP;
-	if (fscanf(f, "%d", &abi) != 1 || abi < 0)
-		abi = -EOPNOTSUPP;
-	fclose(f);
-	return abi;
-}
-
-static int rung_open(struct ebpf_ctx *ctx)
-{
-	struct stat st;
-	int err;
-
-	if (stat(ctx->path, &st) < 0) {
-		err = -errno;
-		say(ctx, "object %s: %s", ctx->path, strerror(-err));
-		return err;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		say(ctx, "object %s: not a regular file", ctx->path);
-		return -ENOEXEC;
-	}
-	libbpf_line[0] = '\0';
-	ctx->obj = bpf_object__open_file(ctx->path, NULL);
-	err = libbpf_get_error(ctx->obj);
-	if (!err)
-		return 0;
-	ctx->obj = NULL;
-	say(ctx, "object %s: not a BPF object, or cut short: %s", ctx->path,
-	    libbpf_line[0] ? libbpf_line : strerror(-err));
-	return err == -ENOMEM ? err : -ENOEXEC;
-}
-
-/* A variable of the object's .rodata, before it is loaded. */
-static const void *rodata_var(struct ebpf_ctx *ctx, const char *name, size_t size)
-{
-	const struct btf *btf = bpf_object__btf(ctx->obj);
-	const struct btf_var_secinfo *var;
-	const struct btf_type *sec;
-	struct bpf_map *map;
-	const char *mem;
-	size_t mem_size;
-	int id, i;
-
-	map = bpf_object__find_map_by_name(ctx->obj, ".rodata");
-	id = btf ? btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC) : -1;
-	if (!map || id < 0)
-		return NULL;
-	mem = bpf_map__initial_value(map, &mem_size);
-	sec = btf__type_by_id(btf, id);
-	var = btf_var_secinfos(sec);
-	for (i = 0; mem && i < btf_vlen(sec); i++, var++) {
-		const struct btf_type *t = btf__type_by_id(btf, var->type);
-
-		if (strcmp(btf__name_by_offset(btf, t->name_off), name) == 0)
-			return var->size == size &&
-			       var->offset + size <= mem_size ?
-			       mem + var->offset : NULL;
-	}
-	return NULL;
-}
-
-static int rung_abi(struct ebpf_ctx *ctx)
-{
-	static const struct extfuse_layout ours = EXTFUSE_LAYOUT_INIT;
-	const struct extfuse_layout *theirs;
-
-	theirs = rodata_var(ctx, "extfuse_layout", sizeof(*theirs));
-	if (!theirs) {
-		say(ctx, "object %s: no extfuse_layout in it: not an ExtFUSE object, or not of ABI %d",
-		    ctx->path, EXTFUSE_ABI);
-		return -EPROTO;
-	}
-	if (theirs->abi != EXTFUSE_ABI) {
-		say(ctx, "object %s: ABI %u, this program needs ABI %d: install extfuse-bpf and extfuse-daemon of one version",
-		    ctx->path, theirs->abi, EXTFUSE_ABI);
-		return -EPROTO;
-	}
-	if (memcmp(theirs, &ours, sizeof(ours)) != 0) {
-		say(ctx, "object %s: layout differs though the ABI number is %d (node %u, here %u bytes)",
-		    ctx->path, EXTFUSE_ABI, theirs->node_size, ours.node_size);
-		return -EPROTO;
-	}
-	return 0;
-}
-
-static int rung_maps(struct ebpf_ctx *ctx)
-{
-	struct bpf_map *map;
-	int i;
-
-	for (i = 0; i < EBPF_NUM_MAPS; i++) {
-		const struct map_desc *d = &map_descs[i];
-
-		map = bpf_object__find_map_by_name(ctx->obj, d->name);
-		if (!map) {
-			say(ctx, "object %s: no map %s", ctx->path, d->name);
-			return -EPROTO;
-		}
-		if (bpf_map__key_size(map) != sizeof(uint32_t) ||
-		    bpf_map__value_size(map) != d->value_size) {
-			say(ctx, "object %s: map %s has keys of %u and values of %u bytes, this program needs %zu and %u",
-			    ctx->path, d->name, bpf_map__key_size(map),
-			    bpf_map__value_size(map), sizeof(uint32_t),
-			    d->value_size);
-			return -EPROTO;
-		}
-		ctx->maps[i] = map;
-	}
-	ctx->handlers = bpf_object__find_map_by_name(ctx->obj, "handlers");
-	if (!ctx->handlers ||
-	    bpf_map__type(ctx->handlers) != BPF_MAP_TYPE_PROG_ARRAY ||
-	    bpf_map__max_entries(ctx->handlers) != EXTFUSE_MAX_OPS) {
-		say(ctx, "object %s: no PROG_ARRAY handlers of %d entries",
-		    ctx->path, EXTFUSE_MAX_OPS);
-		return -EPROTO;
-	}
-	return 0;
-}
-
-/* Which entry of handlers a section's program is for; -1: the main program. */
-static int section_opcode(const struct ebpf_ctx *ctx, const char *section)
-{
-	const char *name = section + strlen("extfuse/");
-	uint32_t op;
-
-	if (strcmp(section, "extfuse") == 0)
-		return -1;
-	if (strncmp(section, "extfuse/", strlen("extfuse/")) == 0) {
-		if (strcmp(name, "LOOKUP_LONG") == 0)
-			return EXTFUSE_LOOKUP_LONG;
-		for (op = 0; op < EXTFUSE_MAX_OPS; op++)
-			if (ebpf_op_name(op) &&
-			    strcmp(ebpf_op_name(op), name) == 0)
-				return op;
-	}
-	say(ctx, "object %s: section %s names no opcode", ctx->path, section);
-	return -EPROTO;
-}
-
-static int rung_programs(struct ebpf_ctx *ctx)
-{
-	struct bpf_program *prog;
-	int op;
-
-	bpf_object__for_each_program(prog, ctx->obj) {
-		op = section_opcode(ctx, bpf_program__section_name(prog));
-		if (op == -EPROTO)
-			return op;
-		if (op == -1)
-			ctx->main_prog = prog;
-		bpf_program__set_type(prog,
-				      (enum bpf_prog_type)EXTFUSE_PROG_TYPE);
-	}
-	if (!ctx->main_prog) {
-		say(ctx, "object %s: no program in section extfuse", ctx->path);
-		return -EPROTO;
-	}
-	return 0;
-}
-
-static int rung_kernel(struct ebpf_ctx *ctx)
-{
-	int abi = ebpf_kernel_abi();
-
-	if (abi < 0) {
-		say(ctx, "this kernel has no ExtFUSE (no %s)", KERNEL_ABI_FILE);
-		return -EOPNOTSUPP;
-	}
-	if (abi != EXTFUSE_ABI) {
-		say(ctx, "this kernel's ExtFUSE has ABI %d, this program needs ABI %d: boot the kernel package of this version",
-		    abi, EXTFUSE_ABI);
-		return -EOPNOTSUPP;
-	}
-	return 0;
-}
-
-static int enum_value(const struct btf *btf, const char *type, const char *name)
-{
-	const struct btf_enum *e;
-	const struct btf_type *t;
-	int id, i;
-
-	id = btf__find_by_name_kind(btf, type, BTF_KIND_ENUM);
-	if (id < 0)
-		return -1;
-	t = btf__type_by_id(btf, id);
-	for (i = 0, e = btf_enum(t); i < btf_vlen(t); i++, e++)
-		if (strcmp(btf__name_by_offset(btf, e->name_off), name) == 0)
-			return e->val;
-	return -1;
-}
-
-/* Another kernel may have given our numbers to something else. */
-static int rung_btf(struct ebpf_ctx *ctx)
-{
-	static const struct {
-		const char *type;
-		const char *name;
-		int value;
-	} needed[] = {
-		{ "bpf_prog_type", "BPF_PROG_TYPE_EXTFUSE", EXTFUSE_PROG_TYPE },
-		{ "bpf_func_id", "BPF_FUNC_extfuse_read_args",
-		  EXTFUSE_FUNC_READ_ARGS },
-		{ "bpf_func_id", "BPF_FUNC_extfuse_write_args",
-		  EXTFUSE_FUNC_WRITE_ARGS },
-	};
-	struct btf *btf = btf__load_vmlinux_btf();
-	int err = libbpf_get_error(btf);
-	size_t i;
-
-	if (err) {
-		say(ctx, "this kernel's BTF cannot be read: %s",
-		    strerror(-err));
-		return -EOPNOTSUPP;
-	}
-	for (i = 0; i < sizeof(needed) / sizeof(needed[0]) && !err; i++) {
-		int value = enum_value(btf, needed[i].type, needed[i].name);
-
-		if (value == needed[i].value)
-			continue;
-		say(ctx, "this kernel's %s is %d, this program needs %d",
-		    needed[i].name, value, needed[i].value);
-		err = -EOPNOTSUPP;
-	}
-	btf__free(btf);
-	return err;
-}
+#define DEFAULT_OBJECT "/usr/lib/extfuse/extfuse.o"
+#define DEFAULT_ENTRIES 131072
+#define MIN_ENTRIES 16
+#define MAX_ENTRIES (1U << 24)
 
 static uint32_t round_pow2(uint32_t n)
 {
@@ -337,7 +30,7 @@ static uint32_t round_pow2(uint32_t n)
 static int set_rodata(struct ebpf_ctx *ctx, const char *name, const void *value,
 		      size_t size)
 {
-	const char *var = rodata_var(ctx, name, size);
+	const char *var = ladder_rodata(ctx, name, size);
 	struct bpf_map *map;
 	const char *old;
 	size_t old_size;
@@ -345,8 +38,8 @@ static int set_rodata(struct ebpf_ctx *ctx, const char *name, const void *value,
 	int err;
 
 	if (!var) {
-		say(ctx, "object %s: no variable %s of %zu bytes in it",
-		    ctx->path, name, size);
+		ladder_say(ctx, "object %s: no variable %s of %zu bytes in it",
+			   ctx->path, name, size);
 		return -EPROTO;
 	}
 	map = bpf_object__find_map_by_name(ctx->obj, ".rodata");
@@ -400,12 +93,12 @@ static int rung_load(struct ebpf_ctx *ctx)
 {
 	int err;
 
-	libbpf_line[0] = '\0';
+	ladder_libbpf_watch();
 	err = bpf_object__load(ctx->obj);
 	if (err)
-		say(ctx, "object %s: the kernel does not load it: %s (%s)",
-		    ctx->path, strerror(-err),
-		    libbpf_line[0] ? libbpf_line : "no message");
+		ladder_say(ctx,
+			   "object %s: the kernel does not load it: %s (%s)",
+			   ctx->path, strerror(-err), ladder_libbpf_line());
 	return err;
 }
 
@@ -426,8 +119,8 @@ static int map_memory(struct ebpf_ctx *ctx)
 				   MAP_SHARED, bpf_map__fd(map), 0);
 		if (ctx->mem[i] == MAP_FAILED) {
 			ctx->mem[i] = NULL;
-			say(ctx, "map %s of %zu bytes: %s", map_descs[i].name,
-			    size, strerror(errno));
+			ladder_say(ctx, "map %s of %zu bytes: %s",
+				   ladder_map_name(i), size, strerror(errno));
 			return -ENOMEM;
 		}
 	}
@@ -457,7 +150,7 @@ static int fill_handlers(struct ebpf_ctx *ctx)
 	int op, err;
 
 	bpf_object__for_each_program(prog, ctx->obj) {
-		op = section_opcode(ctx, bpf_program__section_name(prog));
+		op = ladder_opcode(ctx, bpf_program__section_name(prog));
 		if (op < 0)
 			continue;
 		err = ebpf_ctrl_update(ctx, op, bpf_program__fd(prog));
@@ -501,27 +194,13 @@ static struct ebpf_ctx *ctx_new(const char *path, const struct ebpf_opts *opts)
 	ctx->path = path ? path : DEFAULT_OBJECT;
 	ctx->log = opts ? opts->log : NULL;
 	ctx->grace_inner = ctx->grace_outer = -1;
-	libbpf_set_print(keep_libbpf_line);
 	return ctx;
-}
-
-static int check_object(struct ebpf_ctx *ctx)
-{
-	int err = rung_open(ctx);
-
-	if (!err)
-		err = rung_abi(ctx);
-	if (!err)
-		err = rung_maps(ctx);
-	if (!err)
-		err = rung_programs(ctx);
-	return err;
 }
 
 int ebpf_check(const char *path, const struct ebpf_opts *opts)
 {
 	struct ebpf_ctx *ctx = ctx_new(path, opts);
-	int err = ctx ? check_object(ctx) : -ENOMEM;
+	int err = ctx ? ladder_object(ctx) : -ENOMEM;
 
 	ebpf_fini(ctx);
 	return err;
@@ -529,12 +208,10 @@ int ebpf_check(const char *path, const struct ebpf_opts *opts)
 
 static int load(struct ebpf_ctx *ctx, uint32_t entries)
 {
-	int err = check_object(ctx);
+	int err = ladder_object(ctx);
 
 	if (!err)
-		err = rung_kernel(ctx);
-	if (!err)
-		err = rung_btf(ctx);
+		err = ladder_kernel(ctx);
 	if (!err)
 		err = set_sizes(ctx, entries);
 	if (!err)
@@ -552,7 +229,7 @@ int ebpf_init(const char *path, const struct ebpf_opts *opts,
 	      struct ebpf_ctx **ctxp)
 {
 	uint32_t entries = opts && opts->max_entries ? opts->max_entries :
-			   DEFAULT_ENTRIES;
+						       DEFAULT_ENTRIES;
 	struct ebpf_ctx *ctx;
 	int err;
 
