@@ -16,6 +16,10 @@ bpf: deps
 daemon: deps
 	@$(MAKE) -s -C extfuse-daemon
 
+tests: daemon
+	@$(MAKE) -s -C extfuse-daemon tests
+	@$(MAKE) -s -C kernel/tests
+
 kernel:
 	@tools/kernel build
 
@@ -24,11 +28,11 @@ demo: bpf daemon
 	@tools/kernel build >/dev/null
 	@tools/demo
 
-check: bpf daemon
-	@tools/deps vm test
+check: bpf daemon tests
+	@tools/deps vm test kernel model
 	@tools/check
 
 clean:
 	rm -rf build
 
-.PHONY: all deps bpf daemon kernel demo check clean
+.PHONY: all deps bpf daemon kernel tests demo check clean

@@ -176,7 +176,7 @@ static __always_inline int reply_value(struct extfuse_req *req,
 		if (in.size < len)
 			return -ERANGE;
 	}
-	if (len > EXTFUSE_XATTR_DATA)
+	if (len > (sized ? EXTFUSE_VALUE_MAX : EXTFUSE_LINK_MAX))
 		return failed(req);
 	err = bpf_extfuse_write_args(req, EXTFUSE_OUT_PARAM_0, value, len);
 	return err ? failed(req) : 0;
@@ -188,7 +188,6 @@ static __always_inline int serve_xattr(struct extfuse_req *req,
 				       struct extfuse_xattr *x, __u32 seq,
 				       bool sized)
 {
-	__u32 off = (READ_ONCE(x->name_len) + 7) & ~7;
 	__u32 len = READ_ONCE(x->value_len);
 	__u64 epoch = READ_ONCE(x->target);
 	int ret = -READ_ONCE(x->error);
@@ -199,10 +198,7 @@ static __always_inline int serve_xattr(struct extfuse_req *req,
 	if (!READ_ONCE(x->used))
 		WRITE_ONCE(x->used, 1);
 	if (!ret) {
-		if (off > EXTFUSE_XATTR_DATA || len > EXTFUSE_XATTR_DATA ||
-		    off + len > EXTFUSE_XATTR_DATA)
-			return stale(req);
-		ret = reply_value(req, (void *)x->name + off, len, sized);
+		ret = reply_value(req, sized ? x->value : x->name, len, sized);
 		if (ret > 0)
 			return ret;
 	}
@@ -332,7 +328,7 @@ static __always_inline void touch(__u64 nodeid)
 }
 
 static __noinline int remove_long(struct extfuse_req *req, __u64 parent,
-				  __u32 which)
+				  __u32 which, __u32 len)
 {
 	__u64 name[LONG_WORDS];
 	struct extfuse_row *e;
@@ -341,7 +337,7 @@ static __noinline int remove_long(struct extfuse_req *req, __u64 parent,
 	if (bpf_extfuse_read_args(req, EXTFUSE_NAME + which, name,
 				  sizeof(name)) < 0)
 		return 0;
-	e = entry_long_find(parent, name, req->name_len[which ? 1 : 0], &seq);
+	e = entry_long_find(parent, name, len, &seq);
 	if (e)
 		WRITE_ONCE(e->stale, 1);
 	return 0;
@@ -358,7 +354,7 @@ static __always_inline void remove(struct extfuse_req *req, __u64 parent,
 
 	touch(parent);
 	if (len > EXTFUSE_SHORT_NAME) {
-		remove_long(req, parent, which);
+		remove_long(req, parent, which, len);
 		return;
 	}
 	if (bpf_extfuse_read_args(req, EXTFUSE_NAME + which, name,

@@ -31,7 +31,6 @@
 
 #define SHORT_WORDS	(EXTFUSE_SHORT_NAME / 8)
 #define LONG_WORDS	((EXTFUSE_NAME_MAX + 1) / 8)
-#define XATTR_WORDS	(EXTFUSE_XATTR_DATA / 8)
 
 /* Sizes are the daemon's to set before it loads the object. */
 #define MMAPPED_ARRAY(value_)				\

@@ -560,27 +560,23 @@ void cache_put_xattr(struct cache *c, uint64_t nodeid, uint64_t epoch,
 		     const char *name, const void *value, int size,
 		     uint64_t timeout)
 {
+	int max = *name ? EXTFUSE_VALUE_MAX : EXTFUSE_LINK_MAX;
 	struct extfuse_node *node = node_of(c, nodeid);
+	struct extfuse_xattr *row;
 	struct table *t;
-	struct extfuse_row *row;
-	size_t words;
 	struct key k;
 
-	if (!node || !epoch || !timeout || size < 0 ||
-	    key_init(c, &k, nodeid, name) < 0)
+	if (!node || !epoch || !timeout || size < 0 || (value && size > max) ||
+	    key_init(c, &k, nodeid, name) < 0 || k.len > EXTFUSE_SHORT_NAME)
 		return;
 	t = &c->xattrs;
-	words = (k.len + 7) & ~(size_t)7;
-	if (k.len > t->max_name ||
-	    (value && words + size > EXTFUSE_XATTR_DATA))
-		return;
 	pthread_mutex_lock(&t->lock);
-	row = table_begin_row(c, t, &k);
+	row = (struct extfuse_xattr *)table_begin_row(c, t, &k);
 	row->target = epoch;
 	row->deadline = deadline_in(timeout);
 	if (value) {
 		row->value_len = size;
-		memcpy((char *)row_name(row) + words, value, size);
+		memcpy(*name ? row->value : row->name, value, size);
 	} else {
 		row->error = size;
 	}

@@ -36,45 +36,45 @@ static void node_loosen(struct stackfs *fs, struct node *n)
 	fuse_lowlevel_notify_inval_inode(fs->se, n->id, -1, 0);
 }
 
-int32_t backing_attach(struct stackfs *fs, struct file *f)
+void backing_attach(struct stackfs *fs, struct file *f)
 {
 	pthread_mutex_t *stripe = node_stripe(&fs->nodes, f->node->index);
 	struct node *n = f->node;
 
+	f->backing_id = 0;
 	if (!fs->passthrough)
-		return 0;
+		return;
 	pthread_mutex_lock(stripe);
 	/* C1: writes that bypass the daemon must be seen by the program. */
 	if (!n->backing_opens && !n->cached_opens &&
 	    (!fs->cache || cache_has_node(fs->cache, n->id)))
 		n->backing_id = backing_open(fs, f->fd);
-	f->passthrough = n->backing_id;
-	if (f->passthrough)
+	f->backing_id = n->backing_id;
+	if (f->backing_id)
 		n->backing_opens++;
 	else
 		n->cached_opens++;
 	pthread_mutex_unlock(stripe);
-	if (f->passthrough && (fcntl(f->fd, F_GETFL) & O_ACCMODE) == O_RDWR)
+	if (f->backing_id && (fcntl(f->fd, F_GETFL) & O_ACCMODE) == O_RDWR)
 		node_loosen(fs, n);
-	return f->passthrough ? n->backing_id : 0;
 }
 
 void backing_detach(struct stackfs *fs, struct file *f)
 {
 	pthread_mutex_t *stripe = node_stripe(&fs->nodes, f->node->index);
 	struct node *n = f->node;
-	uint32_t id = 0;
+	bool last = false;
 
 	if (!fs->passthrough)
 		return;
 	pthread_mutex_lock(stripe);
-	if (!f->passthrough) {
+	if (!f->backing_id)
 		n->cached_opens--;
-	} else if (--n->backing_opens == 0) {
-		id = n->backing_id;
+	else
+		last = --n->backing_opens == 0;
+	if (last)
 		n->backing_id = 0;
-	}
 	pthread_mutex_unlock(stripe);
-	if (id)
-		ioctl(fs->dev_fd, FUSE_DEV_IOC_BACKING_CLOSE, &id);
+	if (last)
+		ioctl(fs->dev_fd, FUSE_DEV_IOC_BACKING_CLOSE, &f->backing_id);
 }

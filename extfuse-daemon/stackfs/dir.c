@@ -16,6 +16,7 @@
  * @next:	read from the stream, but did not fit into the last reply
  */
 struct dirhandle {
+	struct handle handle;
 	pthread_mutex_t lock;
 	struct node *node;
 	DIR *dir;
@@ -36,8 +37,10 @@ static struct dirhandle *dir_of(const struct fuse_file_info *fi)
 	return (struct dirhandle *)(uintptr_t)fi->fh;
 }
 
-static void dir_free(struct stackfs *fs, struct dirhandle *d)
+static void dir_destroy(struct stackfs *fs, struct handle *h)
 {
+	struct dirhandle *d = (struct dirhandle *)h;
+
 	closedir(d->dir);
 	pthread_mutex_destroy(&d->lock);
 	node_put(&fs->nodes, d->node);
@@ -67,6 +70,7 @@ static int dir_new(struct stackfs *fs, const struct ref *r,
 	}
 	pthread_mutex_init(&d->lock, NULL);
 	d->node = node_get(&fs->nodes, r->node->id);
+	handle_add(fs, &d->handle, dir_destroy);
 	*dp = d;
 	return 0;
 fail:
@@ -92,13 +96,13 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	fi->fh = (uintptr_t)d;
 	if (fuse_reply_open(req, fi))
-		dir_free(fs, d);
+		handle_free(fs, &d->handle);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	dir_free(fuse_req_userdata(req), dir_of(fi));
+	handle_free(fuse_req_userdata(req), &dir_of(fi)->handle);
 	fuse_reply_err(req, 0);
 }
 
@@ -122,8 +126,7 @@ static bool has_room(const struct dirbuf *b, const struct dirent *de)
 	       b->size - b->used;
 }
 
-static void add_entry(struct dirbuf *b, const struct dirent *de,
-		      const struct fuse_entry_out *entry)
+static void add_entry(struct dirbuf *b, const struct dirent *de)
 {
 	size_t len = strlen(de->d_name);
 	size_t size = FUSE_DIRENT_ALIGN(head_size(b) + len);
@@ -131,12 +134,8 @@ static void add_entry(struct dirbuf *b, const struct dirent *de,
 	struct fuse_dirent *out = (struct fuse_dirent *)at;
 
 	memset(at, 0, size);
-	if (b->plus) {
-		struct fuse_direntplus *plus = (struct fuse_direntplus *)at;
-
-		plus->entry_out = *entry;
-		out = &plus->dirent;
-	}
+	if (b->plus)
+		out = &((struct fuse_direntplus *)at)->dirent;
 	out->ino = de->d_ino;
 	out->off = de->d_off;
 	out->namelen = len;
@@ -145,14 +144,17 @@ static void add_entry(struct dirbuf *b, const struct dirent *de,
 	b->used += size;
 }
 
-/* A name that is gone by now is listed without an entry: nodeid 0. */
+/*
+ * A name that is gone by now is listed without an entry: nodeid 0.  So is one
+ * that the kernel can look up by itself, cheaper than we could.
+ */
 static void plus_lookup(struct stackfs *fs, const struct ref *dir,
 			const char *name, struct fuse_entry_out *entry)
 {
 	struct node *n = NULL;
 
-	*entry = (struct fuse_entry_out) { 0 };
-	if (!strcmp(name, ".") || !strcmp(name, ".."))
+	if (!strcmp(name, ".") || !strcmp(name, "..") ||
+	    cache_knows(fs->cache, dir->node->id, name))
 		return;
 	if (entry_lookup(fs, dir, name, entry, &n) || !n)
 		*entry = (struct fuse_entry_out) { 0 };
@@ -160,19 +162,44 @@ static void plus_lookup(struct stackfs *fs, const struct ref *dir,
 		node_put(&fs->nodes, n);
 }
 
-static struct dirent *dir_next(struct dirhandle *d)
+static void plus_fill(struct stackfs *fs, const struct ref *dir,
+		      const struct dirbuf *b)
 {
-	if (!d->next) {
-		errno = 0;
-		d->next = readdir(d->dir);
+	char name[EXTFUSE_NAME_MAX + 1];
+	struct fuse_direntplus *plus;
+	size_t at;
+
+	for (at = 0; at < b->used; at += FUSE_DIRENTPLUS_SIZE(plus)) {
+		plus = (struct fuse_direntplus *)(b->mem + at);
+		memcpy(name, plus->dirent.name, plus->dirent.namelen);
+		name[plus->dirent.namelen] = '\0';
+		plus_lookup(fs, dir, name, &plus->entry_out);
 	}
+}
+
+static struct dirent *dir_next(struct stackfs *fs, struct dirhandle *d)
+{
+	uint64_t epoch = 0, id = d->node->id;
+	bool atime;
+	int err;
+
+	if (d->next)
+		return d->next;
+	atime = atime_may_change(fs, d->node);
+	if (atime)
+		epoch = cache_begin(fs->cache, id);
+	errno = 0;
+	d->next = readdir(d->dir);
+	err = errno;
+	if (atime)
+		cache_end(fs->cache, id, epoch);
+	errno = err;
 	return d->next;
 }
 
-static int dir_fill(struct stackfs *fs, const struct ref *r,
-		    struct dirhandle *d, struct dirbuf *b, off_t off)
+static int dir_fill(struct stackfs *fs, struct dirhandle *d,
+		    struct dirbuf *b, off_t off)
 {
-	struct fuse_entry_out entry;
 	struct dirent *de;
 
 	if (off != d->pos) {
@@ -180,10 +207,8 @@ static int dir_fill(struct stackfs *fs, const struct ref *r,
 		d->next = NULL;
 		d->pos = off;
 	}
-	while ((de = dir_next(d)) && has_room(b, de)) {
-		if (b->plus)
-			plus_lookup(fs, r, de->d_name, &entry);
-		add_entry(b, de, &entry);
+	while ((de = dir_next(fs, d)) && has_room(b, de)) {
+		add_entry(b, de);
 		d->pos = de->d_off;
 		d->next = NULL;
 	}
@@ -203,25 +228,36 @@ static void plus_take_back(struct stackfs *fs, const struct dirbuf *b)
 	}
 }
 
+/* The reading changes atime (C2); looking up what was read does not. */
+static int dir_read_names(struct stackfs *fs, const struct ref *r,
+			  struct dirhandle *d, struct dirbuf *b, off_t off)
+{
+	struct fuse_attr_out attr;
+	uint64_t epoch;
+	int err;
+
+	if (!atime_may_change(fs, d->node))
+		return dir_fill(fs, d, b, off);
+	epoch = cache_begin(fs->cache, d->node->id);
+	err = dir_fill(fs, d, b, off);
+	cache_end(fs->cache, d->node->id, epoch);
+	return err ? err : attr_read(fs, r, &attr);
+}
+
 static int dir_read(struct stackfs *fs, struct dirhandle *d, struct dirbuf *b,
 		    off_t off)
 {
-	uint64_t epoch = 0;
 	struct ref r;
-	bool atime;
 	int err;
 
 	err = ref_node(fs, node_get(&fs->nodes, d->node->id), &r);
 	if (err)
 		return err;
 	pthread_mutex_lock(&d->lock);
-	atime = atime_may_change(fs, d->node);
-	if (atime)
-		epoch = cache_begin(fs->cache, d->node->id);
-	err = dir_fill(fs, &r, d, b, off);
-	if (atime)
-		cache_end(fs->cache, d->node->id, epoch);
+	err = dir_read_names(fs, &r, d, b, off);
 	pthread_mutex_unlock(&d->lock);
+	if (!err && b->plus)
+		plus_fill(fs, &r, b);
 	ref_put(fs, &r);
 	return err;
 }

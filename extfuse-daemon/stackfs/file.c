@@ -29,6 +29,18 @@ static int lower_flags(const struct stackfs *fs, int flags)
 	return flags | O_CLOEXEC;
 }
 
+static void file_destroy(struct stackfs *fs, struct handle *h)
+{
+	struct file *f = (struct file *)h;
+
+	backing_detach(fs, f);
+	if (f->writes)
+		cache_writers(fs->cache, f->node->id, -1);
+	close(f->fd);
+	node_put(&fs->nodes, f->node);
+	free(f);
+}
+
 /* Takes over @fd, and a reference to the node of its own. */
 static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
 {
@@ -41,27 +53,17 @@ static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
 	f->node = node_get(&fs->nodes, n->id);
 	if (f->writes)
 		cache_writers(fs->cache, n->id, 1);
+	backing_attach(fs, f);
+	handle_add(fs, &f->handle, file_destroy);
 	return f;
 }
 
-static void file_free(struct stackfs *fs, struct file *f)
+static struct fuse_open_out file_open_out(const struct file *f)
 {
-	backing_detach(fs, f);
-	if (f->writes)
-		cache_writers(fs->cache, f->node->id, -1);
-	close(f->fd);
-	node_put(&fs->nodes, f->node);
-	free(f);
-}
-
-static struct fuse_open_out file_open_out(struct stackfs *fs, struct file *f)
-{
-	int32_t id = backing_attach(fs, f);
-
 	return (struct fuse_open_out) {
 		.fh = (uintptr_t)f,
-		.open_flags = id ? FOPEN_PASSTHROUGH : 0,
-		.padding = id,	/* backing_id since Linux 6.9 */
+		.open_flags = f->backing_id ? FOPEN_PASSTHROUGH : 0,
+		.padding = f->backing_id,	/* its name since Linux 6.9 */
 	};
 }
 
@@ -132,9 +134,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 			close(fd);
 		return;
 	}
-	out = file_open_out(fs, f);
+	out = file_open_out(f);
 	if (fuse_reply_buf(req, (char *)&out, sizeof(out)))
-		file_free(fs, f);
+		handle_free(fs, &f->handle);
 }
 
 /*
@@ -189,17 +191,14 @@ static void create_reply(fuse_req_t req, const struct ref *r, struct file *f,
 			 const struct fuse_entry_out *entry)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
-	struct {
+	const struct {
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
-	} out = { .entry = *entry, .open = file_open_out(fs, f) };
+	} out = { .entry = *entry, .open = file_open_out(f) };
 
-	/* It was filled in before backing_attach() knew better. */
-	if (atomic_load(&r->node->loose))
-		out.entry.attr_valid = out.entry.attr_valid_nsec = 0;
 	if (fuse_reply_buf(req, (char *)&out, sizeof(out))) {
 		node_replied(r->node, -1);
-		file_free(fs, f);
+		handle_free(fs, &f->handle);
 	}
 }
 
@@ -223,7 +222,7 @@ static int create_finish(fuse_req_t req, const struct change *ch,
 	err = entry_publish(fs, name ? ch->dir.node : NULL, ch->epoch, name,
 			    &r, &entry);
 	if (err)
-		file_free(fs, f);
+		handle_free(fs, &f->handle);
 	else
 		create_reply(req, &r, f, &entry);
 	ref_put(fs, &r);
@@ -307,6 +306,6 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	file_free(fuse_req_userdata(req), file_of(fi));
+	handle_free(fuse_req_userdata(req), &file_of(fi)->handle);
 	fuse_reply_err(req, 0);
 }

@@ -136,6 +136,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
 	uint64_t xepoch, epoch = 0;
+	struct fuse_attr_out attr;
 	char target[PATH_MAX];
 	struct ref r;
 	bool atime;
@@ -153,8 +154,11 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	len = readlinkat(r.fd, "", target, sizeof(target));
 	if (len < 0)
 		len = -errno;
-	if (atime)
+	if (atime) {
 		cache_end(fs->cache, ino, epoch);
+		/* the new atime will last: the kernel may answer from now on */
+		attr_read(fs, &r, &attr);
+	}
 	if (len >= 0 && fs->opts.attr_timeout)
 		cache_put_xattr(fs->cache, ino, xepoch, "", target, len,
 				fs->opts.attr_timeout);

@@ -95,8 +95,10 @@ static int chunk_add(struct nodes *t)
 		return -ENOMEM;
 	memset(c->free, 0xff, sizeof(c->free));
 	c->nfree = NODES_PER_CHUNK;
-	for (i = 0; i < NODES_PER_CHUNK; i++)
+	for (i = 0; i < NODES_PER_CHUNK; i++) {
+		c->node[i].index = at * NODES_PER_CHUNK + i;
 		atomic_init(&c->node[i].fd, -1);
+	}
 	atomic_store(&t->chunk[at], c);
 	atomic_store(&t->nchunks, at + 1);
 	return 0;
@@ -173,7 +175,7 @@ static int node_new(struct nodes *t, int fd, const struct stat *st,
 	atomic_fetch_add(&n->refs, 1);
 	atomic_store(&n->fd, fd);
 	atomic_fetch_add(&t->open_fds, 1);
-	atomic_store(&n->id, (uint64_t)n->generation << 32 | index);
+	atomic_store(&n->id, (uint64_t)n->generation << 32 | n->index);
 	t->count++;
 	hash_grow(t);
 	hash_insert(t, n);

@@ -67,15 +67,18 @@ struct options {
  * @cache:	NULL: plain FUSE
  * @root_fd:	the lower root, opened for reading
  * @dev_fd:	/dev/fuse, owned by @se
+ * @object_fd:	the ExtFUSE object, -1: none
  * @covered_fd:	the directory under the mount (session.c)
  * @covered_dev: its parent, @covered_ino and @covered_name: where it is
- * @mounted:	mount(2) succeeded and nobody unmounted yet
+ * @mnt_id:	which mount is ours, 0: not mounted
  * @init_unique: request number of INIT until it was replied
- * @init_flags2: what the kernel offered; @init_abi: EXTFUSE_ABI or 0
+ * @init_flags2: what the kernel offered
+ * @init_abi:	its EXTFUSE_ABI or 0
  * @passthrough: agreed with the kernel
  * @noxattr:	an empty list of extended attributes means ENODATA for each
  * @acl:	the lower file system has POSIX ACLs
  * @st_flags:	ST_* of the lower mount
+ * @handles:	open files and directories
  * @ops:	requests that reached the daemon, by opcode
  */
 struct stackfs {
@@ -86,20 +89,21 @@ struct stackfs {
 	struct fuse_session *se;
 	int root_fd;
 	int dev_fd;
+	int object_fd;
 	int covered_fd;
 	dev_t covered_dev;
 	ino_t covered_ino;
 	char *covered_name;
-	bool mounted;
+	uint64_t mnt_id;
 	uint64_t init_unique;
 	uint32_t init_flags2;
 	uint32_t init_abi;
-	int init_error;
 	bool passthrough;
-	uint32_t stack_depth;
 	bool noxattr;
 	bool acl;
 	unsigned long st_flags;
+	pthread_mutex_t handles_lock;
+	struct handle *handles;
 	_Atomic uint64_t ops[STACKFS_MAX_OPS];
 };
 
@@ -163,13 +167,29 @@ struct creds {
 int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group);
 void creds_leave(const struct creds *cr);
 
+/* handle.c */
+
+/* What open files and directories begin with. */
+struct handle {
+	struct handle *next;
+	struct handle **pprev;
+	void (*free)(struct stackfs *fs, struct handle *h);
+};
+
+void handle_add(struct stackfs *fs, struct handle *h,
+		void (*free)(struct stackfs *fs, struct handle *h));
+void handle_free(struct stackfs *fs, struct handle *h);
+/** handles_free() - all of them, when no thread is left that uses one */
+void handles_free(struct stackfs *fs);
+
 /* backing.c */
 
-/* An open file. */
+/* An open file; @backing_id 0: its data goes through the daemon. */
 struct file {
+	struct handle handle;
 	int fd;
+	int32_t backing_id;
 	bool writes;
-	bool passthrough;
 	struct node *node;
 };
 
@@ -178,9 +198,8 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
 	return (struct file *)(uintptr_t)fi->fh;
 }
 
-/** backing_attach() - decide how the file does its I/O
- *  Returns the backing id, 0: through the daemon. */
-int32_t backing_attach(struct stackfs *fs, struct file *f);
+/** backing_attach() - decide how the file does its I/O */
+void backing_attach(struct stackfs *fs, struct file *f);
 void backing_detach(struct stackfs *fs, struct file *f);
 
 /* xattr.c */
@@ -194,16 +213,28 @@ void xattr_probe(struct stackfs *fs);
 char *stat_json(struct stackfs *fs);
 void stat_count(struct stackfs *fs, uint32_t opcode);
 
-/* session.c */
+/* session.c: 0 or an exit code, the message printed */
 int session_open(struct stackfs *fs);
 int session_mount(struct stackfs *fs);
 int session_init(struct stackfs *fs);
 int session_run(struct stackfs *fs);
-void session_close(struct stackfs *fs);
+/** session_unmount() - unless something else is mounted there by now
+ *  Returns false if the connection lives on because files are open. */
+bool session_unmount(struct stackfs *fs);
 /** session_status() - is the program attached, what was rejected? */
 int session_status(const struct stackfs *fs, struct extfuse_status *st);
 
-/* signals.c */
+/* extfuse.c: 0 or an exit code, the message printed */
+
+/** extfuse_check() - what can be checked without mounting */
+int extfuse_check(struct stackfs *fs);
+/** extfuse_start() - load the object; fs->cache stays NULL for plain FUSE */
+int extfuse_start(struct stackfs *fs);
+/** extfuse_attached() - after INIT: did the kernel take the program? */
+int extfuse_attached(struct stackfs *fs);
+void extfuse_stop(struct stackfs *fs);
+
+/* signals.c: SIGHUP, SIGINT and SIGTERM unmount */
 void signals_block(void);
 bool signals_pending(void);
 int signals_start(struct stackfs *fs);
@@ -216,9 +247,6 @@ void opts_usage(FILE *f);
 
 /* check.c: 0 or an exit code, the message printed */
 int check_mount(struct stackfs *fs);
-/** check_object() - open the object and make sure that it is root's; -1: none
- *  may be used, *@code then is an exit code or 0 (plain FUSE) */
-int check_object(const struct stackfs *fs, int *code);
 
 /* log.c */
 void log_init(bool debug);

@@ -41,8 +41,8 @@ test_every_change() {
 	step mv "$m/d" "$m/e/d" &&
 	step mkdir "$m/d" &&
 	step rmdir "$m/d" &&
-	step fsop rename "$m/e/d/f3" "$m/e/d/f4" exchange &&
-	step fsop rename "$m/e/d/f3" "$m/e/d/f9" noreplace &&
+	step fsop rename "$m/e/d/f3" "$m/e/d/f4" 2 &&
+	step fsop rename "$m/e/d/f3" "$m/e/d/f9" 1 &&
 	step ln -s f4 "$m/e/sym" &&
 	step ln -sfn f5 "$m/e/sym" &&
 	step mkfifo "$m/e/fifo" &&

@@ -48,7 +48,7 @@ test_attributes_follow_mmap() {
 	touch -d 2001-01-01 "$lower/f"
 	xmount || return
 	agree "before" || return
-	fsop mmapwrite "$mnt/f" 4096 hello || return
+	fsop mmap "$mnt/f" hello || return
 	sync
 	agree "after a store" || return
 	cmp "$mnt/f" "$lower/f"

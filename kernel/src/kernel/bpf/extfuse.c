@@ -157,6 +157,8 @@ extfuse_func_proto(enum bpf_func_id func_id, const struct bpf_prog *prog)
 		return &bpf_extfuse_read_args_proto;
 	case BPF_FUNC_extfuse_write_args:
 		return &bpf_extfuse_write_args_proto;
+	case BPF_FUNC_ktime_get_coarse_ns:
+		return &bpf_ktime_get_coarse_ns_proto;
 	case BPF_FUNC_map_lookup_elem:
 	case BPF_FUNC_map_update_elem:
 	case BPF_FUNC_map_delete_elem:
@@ -164,7 +166,6 @@ extfuse_func_proto(enum bpf_func_id func_id, const struct bpf_prog *prog)
 	case BPF_FUNC_trace_printk:
 	case BPF_FUNC_ktime_get_ns:
 	case BPF_FUNC_ktime_get_boot_ns:
-	case BPF_FUNC_ktime_get_coarse_ns:
 	case BPF_FUNC_spin_lock:
 	case BPF_FUNC_spin_unlock:
 	case BPF_FUNC_ringbuf_output:

@@ -260,8 +260,9 @@ struct extfuse_node {
 #define EXTFUSE_WAYS		4
 /* Longest name in entry_map; longer ones are in entry_long_map. */
 #define EXTFUSE_SHORT_NAME	56
-/* Name and value together in a row of xattr_map. */
-#define EXTFUSE_XATTR_DATA	208
+/* Longest target of a symbolic link, and longest value, in xattr_map. */
+#define EXTFUSE_LINK_MAX	208
+#define EXTFUSE_VALUE_MAX	(EXTFUSE_LINK_MAX - EXTFUSE_SHORT_NAME)
 
 /**
  * EXTFUSE_ROW_HEAD - head of a row of entry_map, entry_long_map and xattr_map
@@ -308,12 +309,13 @@ struct extfuse_entry_long {
 };
 
 /*
- * The name, padded with zeros to a multiple of 8, then the value.  No name: the
- * value is the target of a symbolic link.
+ * The name, padded with zeros, and the value; or, without a name, the target of
+ * a symbolic link, which begins where the name would.
  */
 struct extfuse_xattr {
 	EXTFUSE_ROW_HEAD
-	__u64	name[EXTFUSE_XATTR_DATA / 8];
+	__u64	name[EXTFUSE_SHORT_NAME / 8];
+	__u64	value[EXTFUSE_VALUE_MAX / 8];
 };
 
 struct extfuse_entry_set {

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What must be right before anything is mounted.
+ */
+#include <errno.h>
+#include <mntent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "stackfs.h"
+
+static int check_environment(void)
+{
+	if (geteuid() != 0) {
+		log_err("only root can mount");
+		return EXIT_USAGE;
+	}
+	/* Some system calls take paths only: see proc_fd(). */
+	if (access("/proc/self/fd", F_OK)) {
+		log_err("/proc is not mounted");
+		return EXIT_SYSTEM;
+	}
+	return 0;
+}
+
+static int real_path(char **path)
+{
+	char *real = realpath(*path, NULL);
+
+	if (!real) {
+		log_err("%s: %s", *path, strerror(errno));
+		return EXIT_MOUNT;
+	}
+	free(*path);
+	*path = real;
+	return 0;
+}
+
+static int check_lower(struct stackfs *fs)
+{
+	struct statvfs sv;
+	int err;
+
+	err = real_path(&fs->opts.lower);
+	if (err)
+		return err;
+	fs->root_fd = open(fs->opts.lower, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fs->root_fd < 0 || fstatvfs(fs->root_fd, &sv)) {
+		log_err("%s: %s", fs->opts.lower, strerror(errno));
+		return EXIT_MOUNT;
+	}
+	fs->st_flags = sv.f_flag;
+	xattr_probe(fs);
+	return 0;
+}
+
+/* The source of the topmost mount at the mount point if it is one of ours. */
+static char *mounted_source(const char *mountpoint)
+{
+	char *source = NULL;
+	struct mntent *m;
+	FILE *f = setmntent("/proc/self/mounts", "re");
+
+	while (f && (m = getmntent(f))) {
+		if (strcmp(m->mnt_dir, mountpoint))
+			continue;
+		free(source);
+		source = strcmp(m->mnt_type, "fuse.extfuse") ?
+			 NULL : strdup(m->mnt_fsname);
+	}
+	if (f)
+		endmntent(f);
+	return source;
+}
+
+static int check_mountpoint(struct stackfs *fs)
+{
+	const char *mp;
+	char *source;
+	struct stat st;
+	int err;
+
+	err = real_path(&fs->opts.mountpoint);
+	if (err)
+		return err;
+	mp = fs->opts.mountpoint;
+	source = mounted_source(mp);
+	if (source) {
+		log_err("%s: busy: %s is mounted there", mp, source);
+		free(source);
+		return EXIT_MOUNT;
+	}
+	if (!stat(mp, &st) && !S_ISDIR(st.st_mode))
+		errno = ENOTDIR;
+	else if (access(mp, F_OK) == 0)
+		return 0;
+	log_err("%s: %s", mp, strerror(errno));
+	return EXIT_MOUNT;
+}
+
+int check_mount(struct stackfs *fs)
+{
+	int err;
+
+	err = check_environment();
+	if (!err)
+		err = check_lower(fs);
+	if (!err)
+		err = check_mountpoint(fs);
+	if (!err)
+		err = extfuse_check(fs);
+	return err;
+}

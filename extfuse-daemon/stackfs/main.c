@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mount.extfuse: mount StackFS, and be its daemon.
+ *
+ * The parent returns when the mount is live; the child is the daemon.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "stackfs.h"
+
+/* Waits for the daemon's exit code, or for its end. */
+static int wait_live(pid_t pid, int fd)
+{
+	unsigned char code;
+	int status = 0;
+	ssize_t n;
+
+	do
+		n = read(fd, &code, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		return code;
+	waitpid(pid, &status, 0);
+	log_err("the daemon died before the mount was live (%s %d)",
+		WIFSIGNALED(status) ? "signal" : "exit code",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	return EXIT_BUG;
+}
+
+static void report(int fd, int code)
+{
+	unsigned char byte = code;
+
+	if (fd < 0)
+		return;
+	/* Without a reader the parent was killed: the daemon goes on. */
+	if (write(fd, &byte, 1) < 0)
+		log_warn("nobody waits for the mount");
+	close(fd);
+}
+
+static void detach(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	log_to_syslog();
+	if (null < 0)
+		return;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
+static int start(struct stackfs *fs)
+{
+	int err;
+
+	/* C7: the caller's groups count, not root's. */
+	if (setgroups(0, NULL)) {
+		log_err("cannot give up groups: %s", strerror(errno));
+		return EXIT_SYSTEM;
+	}
+	err = nodes_init(&fs->nodes, fs->root_fd);
+	if (err) {
+		log_err("%s: %s", fs->opts.lower, strerror(-err));
+		return EXIT_SYSTEM;
+	}
+	err = extfuse_start(fs);
+	if (!err)
+		err = session_open(fs);
+	if (!err)
+		err = session_mount(fs);
+	if (!err)
+		err = session_init(fs);
+	if (err)
+		return err;
+	if (signals_pending())
+		return EXIT_INTR;
+	if (nodes_reaper_start(&fs->nodes) || signals_start(fs)) {
+		log_err("cannot start threads");
+		return EXIT_SYSTEM;
+	}
+	return 0;
+}
+
+/* The connection ends before what answers on it. */
+static void finish(struct stackfs *fs)
+{
+	session_unmount(fs);
+	handles_free(fs);
+	nodes_reaper_stop(&fs->nodes);
+	if (fs->se)
+		fuse_session_destroy(fs->se);
+	extfuse_stop(fs);
+	nodes_fini(&fs->nodes);
+	free(fs->covered_name);
+}
+
+static int serve(struct stackfs *fs, int live_fd)
+{
+	int err = start(fs);
+
+	report(live_fd, err);
+	if (!err) {
+		if (!fs->opts.foreground)
+			detach();
+		err = session_run(fs);
+		signals_stop();
+	}
+	finish(fs);
+	return err;
+}
+
+static int daemonize(struct stackfs *fs)
+{
+	int live[2];
+	pid_t pid;
+
+	if (pipe2(live, O_CLOEXEC))
+		goto fail;
+	pid = fork();
+	if (pid < 0)
+		goto fail;
+	if (pid) {
+		close(live[1]);
+		return wait_live(pid, live[0]);
+	}
+	close(live[0]);
+	setsid();
+	if (chdir("/"))
+		return EXIT_SYSTEM;
+	return serve(fs, live[1]);
+fail:
+	log_err("cannot start the daemon: %s", strerror(errno));
+	return EXIT_SYSTEM;
+}
+
+static int mount_extfuse(struct stackfs *fs)
+{
+	int err = check_mount(fs);
+
+	if (err || fs->opts.fake)
+		return err;
+	signals_block();
+	signal(SIGPIPE, SIG_IGN);
+	return fs->opts.foreground ? serve(fs, -1) : daemonize(fs);
+}
+
+int main(int argc, char **argv)
+{
+	/* Half a megabyte of chunk pointers, most of them never touched. */
+	static struct stackfs fs = {
+		.root_fd = -1,
+		.dev_fd = -1,
+		.object_fd = -1,
+		.covered_fd = -1,
+		.handles_lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	int err;
+
+	log_init(false);
+	err = opts_parse(argc, argv, &fs.opts);
+	if (!err) {
+		log_init(fs.opts.debug);
+		if (fs.opts.help)
+			opts_usage(stdout);
+		else if (fs.opts.version)
+			printf("mount.extfuse %s (ABI %d)\n", EXTFUSE_VERSION,
+			       EXTFUSE_ABI);
+		else
+			err = mount_extfuse(&fs);
+	}
+	opts_free(&fs.opts);
+	return err;
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * fsop: system calls that the shell has no command for.  Prints the result;
+ * exits with the errno of what failed.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void must(int ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "fsop: %s: %s\n", what, strerror(errno));
+	exit(errno);
+}
+
+static int xopen(const char *path, int flags)
+{
+	int fd = open(path, flags, 0666);
+
+	must(fd >= 0, path);
+	return fd;
+}
+
+static void op_rename(char **a)
+{
+	must(!renameat2(AT_FDCWD, a[0], AT_FDCWD, a[1], atoi(a[2])), "rename");
+}
+
+/* An unnamed file in the directory a[0] that gets the name a[1] */
+static void op_tmpfile(char **a)
+{
+	int fd = xopen(a[0], O_TMPFILE | O_RDWR);
+	char path[64];
+
+	must(write(fd, "tmp\n", 4) == 4, "write");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	must(!linkat(AT_FDCWD, path, AT_FDCWD, a[1], AT_SYMLINK_FOLLOW),
+	     "linkat");
+}
+
+static void op_fallocate(char **a)
+{
+	must(!fallocate(xopen(a[0], O_RDWR), atoi(a[1]), atol(a[2]),
+			atol(a[3])), "fallocate");
+}
+
+static void op_copy(char **a)
+{
+	int in = xopen(a[0], O_RDONLY), out = xopen(a[1], O_RDWR | O_CREAT);
+	ssize_t n = copy_file_range(in, NULL, out, NULL, atol(a[2]), 0);
+
+	must(n >= 0, "copy_file_range");
+	printf("%zd\n", n);
+}
+
+static void op_seek(char **a)
+{
+	int whence = strcmp(a[2], "data") ? SEEK_HOLE : SEEK_DATA;
+	off_t off = lseek(xopen(a[0], O_RDONLY), atol(a[1]), whence);
+
+	must(off >= 0, "lseek");
+	printf("%ld\n", (long)off);
+}
+
+/* Writes a[1] at the start of a[0] through a mapping, closed before the store;
+ * prints whether fstat() by name saw the time move. */
+static void op_mmap(char **a)
+{
+	struct stat before, after;
+	int fd = xopen(a[0], O_RDWR);
+	char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	must(p != MAP_FAILED, "mmap");
+	close(fd);
+	must(!stat(a[0], &before), "stat");
+	usleep(20000);
+	memcpy(p, a[1], strlen(a[1]));
+	must(!msync(p, 4096, MS_SYNC), "msync");
+	must(!stat(a[0], &after), "stat");
+	puts(before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+	     before.st_mtim.tv_nsec != after.st_mtim.tv_nsec ? "moved" :
+							       "same");
+	munmap(p, 4096);
+}
+
+/* Uses a[0] after its last name went. */
+static void op_unlinked(char **a)
+{
+	int fd = xopen(a[0], O_RDWR | O_CREAT);
+	char buf[8] = "";
+	struct stat st;
+
+	must(!unlink(a[0]), "unlink");
+	must(write(fd, "gone", 4) == 4, "write");
+	must(pread(fd, buf, 4, 0) == 4, "pread");
+	must(!ftruncate(fd, 2) && !fchmod(fd, 0600) && !fstat(fd, &st),
+	     "fstat");
+	printf("%s %ld %lu\n", buf, (long)st.st_size,
+	       (unsigned long)st.st_nlink);
+}
+
+/* Opens a[0] with the flags a[1] and does nothing. */
+static void op_open(char **a)
+{
+	close(xopen(a[0], strtol(a[1], NULL, 0)));
+}
+
+/* Reads all names of a[0], going back to each position once more. */
+static void op_seekdir(char **a)
+{
+	long pos[4096];
+	char *name[4096];
+	struct dirent *de;
+	int n = 0, i;
+	DIR *d;
+
+	d = opendir(a[0]);
+	must(d != NULL, a[0]);
+	while (n < 4096) {
+		pos[n] = telldir(d);
+		de = readdir(d);
+		if (!de)
+			break;
+		name[n++] = strdup(de->d_name);
+	}
+	for (i = n - 1; i >= 0; i--) {
+		seekdir(d, pos[i]);
+		de = readdir(d);
+		if (!de || strcmp(de->d_name, name[i])) {
+			printf("at %d: %s, not %s\n", i,
+			       de ? de->d_name : "end", name[i]);
+			exit(1);
+		}
+	}
+	printf("%d\n", n);
+}
+
+static const struct {
+	const char *name;
+	int args;
+	void (*run)(char **a);
+} ops[] = {
+	{ "rename", 3, op_rename },	{ "tmpfile", 2, op_tmpfile },
+	{ "fallocate", 4, op_fallocate }, { "copy", 3, op_copy },
+	{ "seek", 3, op_seek },		{ "mmap", 2, op_mmap },
+	{ "unlinked", 1, op_unlinked },	{ "open", 2, op_open },
+	{ "seekdir", 1, op_seekdir },
+};
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	for (i = 0; argc > 1 && i < sizeof(ops) / sizeof(ops[0]); i++)
+		if (!strcmp(argv[1], ops[i].name) && argc == ops[i].args + 2) {
+			ops[i].run(argv + 2);
+			return 0;
+		}
+	fputs("usage: fsop OPERATION ARG...\n", stderr);
+	return 255;
+}

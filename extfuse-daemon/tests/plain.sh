@@ -1,0 +1,675 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# StackFS on this host, as root.  Each behaviour is one function t_NAME, run in
+# a subshell under set -e; where it can be, the same commands are run on a plain
+# directory beside the mount, and both must come out alike.
+#
+# BUILD: where the build is; OPTS: mount options (default: plain FUSE);
+# ONLY: a pattern of the tests to run.  Exit 77 in a test means skip.
+
+HERE=$(cd "$(dirname "$0")" && pwd)
+BUILD=${BUILD:-$HERE/../../build}
+OPTS=${OPTS:-extfuse=off}
+MOUNT=$BUILD/bin/mount.extfuse
+STAT=$BUILD/bin/extfuse-stat
+USER1=1000 GROUP1=1000 USER2=65534 GROUP2=65534
+
+T=$(mktemp -d "${TMPDIR:-/tmp}/extfuse.XXXXXX")
+L=$T/lower M=$T/mnt R=$T/ref	# lower, mount, reference
+passed=0 failed=0 skipped=0
+export LC_ALL=C
+
+cleanup()
+{
+	cd /
+	while mountpoint -q "$M" || [ -n "$(awk -v m="$M" '$2 == m' /proc/mounts)" ]; do
+		umount -l "$M" || break
+	done
+	rm -rf "$T"
+}
+trap cleanup EXIT
+
+eq()
+{
+	[ "$1" = "$2" ] || { echo "got '$1', not '$2'"; exit 1; }
+}
+
+# fails CODE COMMAND...: the command exits with that code
+fails()
+{
+	local want=$1 rc=0
+	shift
+	"$@" || rc=$?
+	[ $rc = "$want" ] || { echo "exit code $rc, not $want: $*"; exit 1; }
+}
+
+as()
+{
+	local uid=$1 gid=$2
+	shift 2
+	setpriv --reuid "$uid" --regid "$gid" --clear-groups "$@"
+}
+
+mnt()
+{
+	"$MOUNT" "$L" "$M" -o "$OPTS${1:+,$1}"
+}
+
+unmounted()
+{
+	! grep " $M " /proc/mounts
+}
+
+daemon()
+{
+	pgrep -f "^$MOUNT $L $M( |$)"
+}
+
+# The last close of the connection is the daemon's, a moment after umount.
+gone()
+{
+	local i
+	for i in $(seq 100); do
+		daemon > /dev/null || return 0
+		sleep 0.05
+	done
+	echo "the daemon is still there"
+	exit 1
+}
+
+down()
+{
+	umount "$M"
+	gone
+}
+
+# What the commands of a test can see, without times and inode numbers
+tree()
+{
+	cd "$1"
+	find . -printf '%P|%y|%m|%U|%G|%n|%l\n' | sort
+	find . -type f -printf '%P %s\n' | sort
+	getfacl -RPn . 2>&1
+	getfattr -RPdm - . 2>&1 || true
+	cd /
+}
+
+# All that stat() says
+exact()
+{
+	(cd "$1" && find . -mindepth 1 -printf '%P|%i|%y|%m|%U|%G|%n|%s|%b|%T@|%C@|%l\n' | sort)
+}
+
+content()
+{
+	(cd "$1" && find . -type f -print0 | sort -z | xargs -0r cksum)
+}
+
+# both COMMANDS: on the mount and on the reference, with the same outcome
+both()
+{
+	local i rc
+	for i in "$M" "$R"; do
+		rc=0
+		(cd "$i/d" && eval "$1") > "$T/out.${i##*/}" 2>&1 || rc=$?
+		echo "exit $rc" >> "$T/out.${i##*/}"
+	done
+	sed -i "s|$M|DIR|g" "$T/out.mnt"
+	sed -i "s|$R|DIR|g" "$T/out.ref"
+	diff "$T/out.ref" "$T/out.mnt" || { echo "of: $1"; exit 1; }
+	tree "$R" > "$T/tree.ref"
+	tree "$M" > "$T/tree.mnt"
+	tree "$L" > "$T/tree.lower"
+	diff "$T/tree.ref" "$T/tree.mnt" || { echo "after: $1"; exit 1; }
+	diff "$T/tree.lower" "$T/tree.mnt" || { echo "below, after: $1"; exit 1; }
+	exact "$L" > "$T/exact.lower"
+	exact "$M" > "$T/exact.mnt"
+	diff "$T/exact.lower" "$T/exact.mnt" || { echo "stat, after: $1"; exit 1; }
+	diff <(content "$L") <(content "$M") ||
+		{ echo "content, after: $1"; exit 1; }
+}
+
+# A fresh mount for each test
+setup()
+{
+	rm -rf "$L" "$R"
+	mkdir -p "$L/d" "$M" "$R/d"
+	chmod 755 "$T"
+	chmod 1777 "$L/d" "$R/d"
+	mnt
+}
+
+run()
+{
+	local name=$1 rc
+	if [[ $name != ${ONLY:-*} ]]; then
+		return
+	fi
+	(set -eE
+	 trap 'echo "$BASH_COMMAND"' ERR
+	 setup; "t_$name"; down) > "$T/log" 2>&1
+	rc=$?
+	case $rc in
+	0) echo "ok $name"; passed=$((passed + 1)) ;;
+	77) echo "SKIP $name: $(tail -1 "$T/log")"; skipped=$((skipped + 1)) ;;
+	*) echo "FAIL $name: $(tail -n 6 "$T/log" | tr '\n' ' ')"
+	   failed=$((failed + 1)) ;;
+	esac
+	umount -l "$M" 2> /dev/null
+}
+
+# --- files and names -----------------------------------------------------
+
+t_files()
+{
+	both 'echo hello > a; cat a; echo more >> a; cat a; wc -c < a'
+	both 'head -c 3000000 /dev/zero | tr "\0" x > big; cksum big'
+	both 'printf yy | dd of=big bs=1 seek=77777 conv=notrunc status=none; cksum big'
+	both 'truncate -s 100 big; cksum big; truncate -s 200 big; cksum big; : > big; stat -c %s big'
+	both 'cp -a a b; touch -d 2001-02-03 b; stat -c "%y %x" b; mv b c; rm a; ls -a'
+	both 'echo x > ro; chmod 0444 ro; dd if=/dev/zero of=dd bs=64k count=32 oflag=direct status=none; cksum dd'
+	both 'dd if=dd bs=64k iflag=direct status=none | cksum'
+}
+
+t_directories()
+{
+	both 'mkdir -p x/y/z; rmdir x/y/z; rmdir x; mkdir x; ls -la x | wc -l'
+	both 'for i in $(seq 3000); do : > x/file-with-a-longer-name-$i; done; ls x | cksum; ls -f x | sort | cksum'
+	both 'ls -l x | cksum; rm -r x; ls'
+	both 'mkdir p; stat -c %h .; rmdir p; stat -c %h .'
+}
+
+t_seekdir()
+{
+	mkdir "$L/d/s"
+	for i in $(seq 1500); do : > "$L/d/s/$i"; done
+	eq "$("$T/fsop" seekdir "$M/d/s")" 1502
+}
+
+t_symlinks()
+{
+	both 'ln -s a/b/c l; readlink l; ln -s /etc/hostname h; readlink h; ln -s l l; cat l'
+	both 'ln -s $(printf "%04000d" 0) long; readlink long | cksum; touch -h -d 2002-02-02 l; stat -c %y l'
+	both 'chown -h 5:6 l; stat -c %u:%g l'
+}
+
+t_hardlinks()
+{
+	both 'echo 1 > a; ln a b; ln a c; stat -c %h a b c; echo 2 >> b; cat c; rm a; stat -c "%h %s" b c'
+	eq "$(stat -c %i "$M/d/b")" "$(stat -c %i "$M/d/c")"
+	both 'chmod 600 b; stat -c %a c; mv b c; ls; stat -c %h b c'
+	both 'ln -s x s; ln -P s s2; readlink s2; stat -c %h s; mkdir d; ln d e; ln b c'
+}
+
+t_special()
+{
+	both 'mkfifo f; mknod b b 7 99; mknod c c 1 3; stat -c "%F %t %T" f b c; echo hi > c'
+	both '(echo via-fifo > f & cat f; wait)'
+}
+
+t_rename()
+{
+	local NOREPLACE=1 EXCHANGE=2
+	both 'echo 1 > a; echo 2 > b; mv a b; cat b; ls; mkdir x y; mv b x; mv x/b y/c; ls -R'
+	both 'mkdir full; : > full/f; mkdir empty; mv -T empty x; mv -T x full; ls'
+	both 'mv y y/in; echo 3 > n; mv n/ m; mv nothing there'
+	both "echo a > a; echo b > b; $T/fsop rename a b $NOREPLACE; cat a b; $T/fsop rename a new $NOREPLACE; ls"
+	both "$T/fsop rename new full $EXCHANGE; cat full; ls new; $T/fsop rename new nothing $EXCHANGE; ls -R"
+	both "mkdir -p p/q r; echo 9 > r/f; $T/fsop rename p/q r/f $EXCHANGE; ls -lR --time-style=+ p r"
+}
+
+t_tmpfile()
+{
+	both "$T/fsop tmpfile . named; cat named; stat -c '%h %a' named"
+	as $USER1 $GROUP1 "$T/fsop" tmpfile "$M/d" "$M/d/user"
+	eq "$(stat -c %u:%g "$L/d/user")" $USER1:$GROUP1
+}
+
+t_unlinked()
+{
+	both "$T/fsop unlinked f; ls -a"
+}
+
+t_fallocate()
+{
+	both "echo data > f; $T/fsop fallocate f 0 0 100000; stat -c '%s' f; $T/fsop fallocate f 1 0 300000; stat -c %s f"
+	both "$T/fsop fallocate f 3 4096 8192; cksum f; stat -c '%s %b' f"
+	both "truncate -s 1M s; printf x | dd of=s bs=1 seek=500000 conv=notrunc status=none; $T/fsop seek s 0 data; $T/fsop seek s 0 hole; $T/fsop seek s 999999 data"
+}
+
+t_copy_file_range()
+{
+	both "seq 100000 > a; $T/fsop copy a b 200000; cksum b; $T/fsop copy a a 10; cp a c; cksum c"
+	both 'cp --reflink=auto a r; cmp a r; cp --sparse=always a s; cmp a s'
+}
+
+t_mmap()
+{
+	both "head -c 8192 /dev/zero > f; $T/fsop mmap f hello; head -c 5 f; cksum f"
+	eq "$(cksum < "$M/d/f")" "$(cksum < "$L/d/f")"
+}
+
+t_names()
+{
+	local n255 n256
+	n255=$(printf '%0255d' 0)
+	n256=0$n255
+	both "echo 1 > $n255; cat $n255; echo 1 > $n256; ls | wc -c; mkdir x; mv $n255 x/$n255; mv x/$n255 $n256; ln x/$n255 $n256; ls x"
+	both 'f=$(printf "a\377\001\nb"); echo raw > "$f"; cat "$f"; ls -b; mv "$f" $(printf "\303\050"); ls -b'
+	both 'echo 1 > "with space,comma"; echo 2 > "-n"; echo 3 > "\\"; ls'
+}
+
+t_times()
+{
+	both 'echo 1 > a; touch -a -d @1000.5 a; stat -c %X a; touch -m -d @2000.25 a; stat -c "%.X %.Y" a'
+	both 'touch -d @-5 a; stat -c %Y a; mkdir x; touch -d @7 x; : > x/y; [ $(stat -c %Y x) -gt 7 ] && echo moved'
+}
+
+t_statfs()
+{
+	eq "$(stat -f -c '%b %S %c %l' "$M")" "$(stat -f -c '%b %S %c %l' "$L")"
+}
+
+t_locks()
+{
+	both 'flock l true && (flock -n 9 && ! flock -n l true && echo held) 9> l'
+}
+
+# --- extended attributes, ACLs -------------------------------------------
+
+t_xattrs()
+{
+	both 'echo 1 > a; setfattr -n user.k -v v a; getfattr -d a; getfattr -n user.none a; setfattr -x user.k a; getfattr -d a'
+	both 'setfattr -n user.big -v $(printf "%01000d" 1) a; getfattr -d a | cksum; setfattr -n trusted.t -v 1 a; getfattr -dm - a'
+	both 'ln -s a s; setfattr -h -n trusted.l -v x s; getfattr -h -dm - s; setfattr -h -n user.l -v x s; setfattr -n bad -v 1 a'
+	both 'setfattr -x user.none a; setfattr -n user. -v 1 a; setfattr -n user.$(printf "%0300d" 0) -v 1 a'
+}
+
+t_acls()
+{
+	both "echo 1 > a; chmod 600 a; setfacl -m u:$USER1:r a; getfacl -cn a; stat -c %a a; setfacl -b a; getfacl -cn a"
+	both "mkdir x; setfacl -d -m u:$USER1:rwx,g::r x; umask 077; : > x/f; mkdir x/g; getfacl -cn x/f x/g"
+	both "chmod 640 x/f; getfacl -cn x/f; cp -a x/f y; getfacl -cn y"
+}
+
+t_acl_decides()
+{
+	echo secret > "$M/d/f"
+	chmod 600 "$M/d/f"
+	fails 1 as $USER1 $GROUP1 cat "$M/d/f"
+	setfacl -m u:$USER1:r "$M/d/f"
+	eq "$(as $USER1 $GROUP1 cat "$M/d/f")" secret
+	fails 1 as $USER2 $GROUP2 cat "$M/d/f"
+	setfacl -b "$M/d/f"
+	fails 1 as $USER1 $GROUP1 cat "$M/d/f"
+}
+
+t_capabilities()
+{
+	both 'cp /bin/true t; setcap cap_net_raw+ep t; getcap t; echo >> t; getcap t'
+	both 'setcap cap_net_raw+ep t; chown 1:1 t; getcap t'
+}
+
+# --- who may what, and whose it is ---------------------------------------
+
+t_owner()
+{
+	both "as $USER1 $GROUP1 sh -c 'umask 027; echo 1 > f; mkdir m; ln -s f s; mkfifo p; ln f h'; stat -c '%u:%g %a' f m s p"
+	both "as $USER2 $GROUP1 sh -c 'umask 0; echo 1 > g; mkdir n'; stat -c '%u:%g %a' g n"
+	both "as 0 $GROUP1 sh -c ': > rootgroup'; stat -c %u:%g rootgroup"
+}
+
+t_umask()
+{
+	both '(umask 0; : > a; mkdir b); (umask 077; : > c; mkdir d); (umask 022; mknod -m 666 e p)'
+}
+
+t_permissions()
+{
+	both "as $USER1 $GROUP1 sh -c 'echo 1 > f; chmod 600 f; mkdir -m 700 m; : > m/i'; as $USER2 $GROUP2 sh -c 'cat f; echo 2 > f; rm -f f; mv f g; ls m; : > m/j; chmod 666 f; chown $USER2 f; touch f; truncate -s 0 f; ln f x'"
+	both "as $USER1 $GROUP1 sh -c 'rm f; chmod 644 m/i; chown 0 m/i; chgrp $GROUP2 m/i'; ls"
+	both "echo 1 > r; chmod 444 r; as $USER1 $GROUP1 sh -c 'echo 2 > r; cat r'"
+}
+
+t_setgid_directory()
+{
+	both "mkdir s; chown 0:$GROUP2 s; chmod 2777 s; as $USER1 $GROUP1 sh -c ': > s/f; mkdir s/m'; stat -c '%g %a' s/f s/m"
+	# The setgid bit of an executable stays for members of the group only.
+	cat > "$T/mk" <<-'END'
+		import os
+		os.umask(0)
+		os.close(os.open("s/" + os.environ["N"], os.O_CREAT | os.O_WRONLY, 0o2775))
+		os.mknod("s/n" + os.environ["N"], 0o102775)
+	END
+	both "N=no as $USER1 $GROUP1 python3 $T/mk; N=own as $USER1 $GROUP2 python3 $T/mk; stat -c '%n %g %a' s/*"
+	both "N=sup setpriv --reuid $USER1 --regid $GROUP1 --groups $GROUP2 python3 $T/mk; stat -c '%g %a' s/*sup"
+}
+
+t_setuid_goes()
+{
+	both "echo 1 > f; chmod 6777 f; as $USER1 $GROUP1 sh -c 'echo 2 >> f'; stat -c %a f"
+	both "echo 1 > g; chmod 6777 g; as $USER1 $GROUP1 sh -c ': > g'; stat -c %a g"
+	both "echo 1 > h; chmod 6777 h; as $USER1 $GROUP1 truncate -s 1 h; stat -c %a h"
+	both "echo 1 > i; chmod 6777 i; chown $USER1 i; stat -c %a i; chmod 6777 i; echo 1 > i; stat -c %a i"
+	both "echo 1 > j; chown $USER1:$GROUP2 j; chmod 2775 j; as $USER1 $GROUP1 setfacl -m u:5:r j; stat -c %a j"
+}
+
+t_noallow_other()
+{
+	down
+	echo 1 > "$L/d/f"
+	mnt noallow_other
+	eq "$(cat "$M/d/f")" 1
+	fails 1 as $USER1 $GROUP1 cat "$M/d/f"
+}
+
+# --- changes below, lifetimes --------------------------------------------
+
+t_changes_below()
+{
+	down
+	mnt attr_timeout=0,entry_timeout=0,negative_timeout=0
+	echo 1 > "$L/d/f"
+	eq "$(cat "$M/d/f")" 1
+	echo 22 > "$L/d/f"
+	eq "$(cat "$M/d/f")$(stat -c %s "$M/d/f")" 223
+	rm "$L/d/f"
+	fails 1 cat "$M/d/f"
+	# Made below, when the kernel thinks that it is not there: its own mode counts.
+	fails 1 test -e "$M/d/g"
+	(umask 077; echo secret > "$L/d/g")
+	fails 2 as $USER1 $GROUP1 sh -c "echo 1 >> $M/d/g"
+	eq "$(cat "$L/d/g")" secret
+}
+
+t_create_behind()
+{
+	# A cached negative entry is no licence to open what is there by now.
+	fails 1 test -e "$M/d/g"
+	(umask 077; echo secret > "$L/d/g")
+	fails 2 as $USER1 $GROUP1 sh -c "echo 1 >> $M/d/g"
+	eq "$(cat "$L/d/g")" secret
+	eq "$(stat -c %a "$M/d/g")" 600
+}
+
+t_stale()
+{
+	mkdir "$M/d/x"
+	cd "$M/d/x"
+	: > f
+	rm f
+	rmdir "$M/d/x"
+	fails 2 ls nothing
+	fails 2 sh -c ': > g'
+	eq "$(stat -c %h .)" 0
+	cd /
+	echo 1 > "$M/d/a"
+	exec 8< "$M/d/a"
+	rm "$L/d/a"
+	eq "$(cat <&8)" 1
+	exec 8<&-
+	echo 2 > "$L/d/a"
+}
+
+t_inode_reuse()
+{
+	local i
+	down
+	EXTFUSE_TEST_NODE_FDS=20 mnt attr_timeout=0,entry_timeout=0,negative_timeout=0
+	for i in $(seq 200); do echo "$i" > "$M/d/$i"; done
+	[ "$(nodes fds)" -le 40 ] || { echo "$(nodes fds) open"; exit 1; }
+	for i in $(seq 200); do eq "$(cat "$M/d/$i")" "$i"; done
+	for i in $(seq 200); do rm "$L/d/$i"; done
+	for i in $(seq 200); do echo "new $i" > "$L/d/n$i"; done
+	for i in $(seq 200); do eq "$(cat "$M/d/n$i")" "new $i"; done
+	for i in $(seq 200); do fails 1 test -e "$M/d/$i"; done
+}
+
+nodes()
+{
+	"$STAT" --json "$M" | python3 -c "import json, sys; print(json.load(sys.stdin)['nodes']['$1'])"
+}
+
+t_forget()
+{
+	local i
+	mkdir "$L/d/many"
+	for i in $(seq 2000); do : > "$L/d/many/$i"; done
+	ls -lR "$M" > /dev/null
+	[ "$(nodes total)" -ge 2000 ] || { echo "only $(nodes total) nodes"; exit 1; }
+	for i in $(seq 50); do
+		echo 2 > /proc/sys/vm/drop_caches
+		[ $(($(nodes total) - $(nodes pinned))) = 1 ] && break
+		sleep 0.1
+	done
+	# The root, and what the kernel's own cache leads to.
+	eq $(($(nodes total) - $(nodes pinned))) 1
+	if "$STAT" --json "$M" | grep -q '"mode":"plain"'; then
+		eq "$(nodes total) $(nodes fds)" "1 1"
+	fi
+	eq "$(find "$M/d/many" -type f | wc -l)" 2000
+}
+
+t_parallel()
+{
+	local i
+	for i in 1 2 3 4; do
+		(for j in $(seq 300); do
+			echo $i > "$M/d/$i.$j"; mv "$M/d/$i.$j" "$M/d/x$j"
+			ln "$M/d/x$j" "$M/d/l$i.$j" && cat "$M/d/l$i.$j" > /dev/null
+			rm -f "$M/d/x$((j - 1))"
+		done) > /dev/null 2>&1 &
+	done
+	for i in $(seq 20); do
+		find "$M" -ls > /dev/null 2>&1 || true
+		echo 2 > /proc/sys/vm/drop_caches
+	done
+	wait
+	diff <(exact "$L") <(exact "$M")
+	daemon > /dev/null
+}
+
+t_recursion()
+{
+	mkdir "$L/d/inside"
+	echo covered > "$L/d/inside/f"
+	"$MOUNT" "$L" "$L/d/inside" -o "$OPTS"
+	eq "$(timeout 20 cat "$L/d/inside/d/inside/f")" covered
+	eq "$(timeout 20 find "$L/d/inside" | wc -l)" 4
+	umount "$L/d/inside"
+}
+
+t_over_itself()
+{
+	echo 1 > "$L/d/f"
+	"$MOUNT" "$L" "$L" -o "$OPTS"
+	eq "$(timeout 20 cat "$L/d/f")" 1
+	umount "$L"
+}
+
+# --- mount.extfuse -------------------------------------------------------
+
+# says CODE PATTERN COMMAND...: fails with that code and message
+says()
+{
+	local code=$1 pattern=$2
+	shift 2
+	fails "$code" "$@" > /dev/null 2> "$T/err"
+	grep -q -- "^mount.extfuse: .*$pattern" "$T/err" ||
+		{ cat "$T/err"; echo "does not say '$pattern': $*"; exit 1; }
+}
+
+t_usage()
+{
+	down
+	says 1 LOWER "$MOUNT"
+	says 1 MOUNTPOINT "$MOUNT" "$L"
+	says 1 "too many: 'more'" "$MOUNT" "$L" "$M" more
+	says 1 "unknown option 'nonsense'" "$MOUNT" "$L" "$M" -o nonsense
+	says 1 "unknown option 'nonsense=1'" "$MOUNT" "$L" "$M" -o rw,nonsense=1
+	says 1 "unknown option '-q'" "$MOUNT" "$L" "$M" -q
+	for bad in attr_timeout=-1 entry_timeout= negative_timeout=x \
+	    attr_timeout=4294967296 attr_timeout=inf entry_timeout=1e3 \
+	    attr_timeout=0x10 max_entries=15 max_entries=16777217 \
+	    max_entries=-1 max_entries=9999999999999999999999 extfuse=maybe \
+	    object=relative; do
+		says 1 "$bad: not" "$MOUNT" "$L" "$M" -o "$bad"
+	done
+	says 1 'writeback and .*passthrough' "$MOUNT" "$L" "$M" -o writeback,passthrough
+	"$MOUNT" --help | grep -q ^usage
+	eq "$("$MOUNT" -V)" "mount.extfuse $(cat "$HERE/../../VERSION") (ABI 1)"
+	"$MOUNT" -s "$L" "$M" -o nonsense,"$OPTS" -f
+	"$MOUNT" "$L" "$M" -o nonsense,"$OPTS" -sfnv
+	"$MOUNT" -o "$OPTS" -t fuse.extfuse "$L" "$M" -f
+	"$MOUNT" "$L" "$M" -f -o "$OPTS",_netdev,nofail,noauto,user,x-systemd.automount,comment=hi,defaults
+	unmounted
+	mnt
+}
+
+t_environment()
+{
+	down
+	says 32 "$T/none: No such file" "$MOUNT" "$T/none" "$M" -o "$OPTS"
+	says 32 "$T/none: No such file" "$MOUNT" "$L" "$T/none" -o "$OPTS"
+	: > "$T/file"
+	says 32 "$T/file: Not a dir" "$MOUNT" "$T/file" "$M" -o "$OPTS"
+	says 32 "$T/file: Not a dir" "$MOUNT" "$L" "$T/file" -o "$OPTS"
+	says 1 'only root' as $USER1 $GROUP1 "$MOUNT" "$L" "$M"
+	mnt
+	says 32 "$M: busy: $L" "$MOUNT" "$L" "$M" -o "$OPTS"
+	eq "$(grep -c " $M " /proc/mounts)" 1
+}
+
+t_object()
+{
+	down
+	: > "$T/o"
+	chmod 666 "$T/o"
+	says 32 "$T/o: .*mode 100666" "$MOUNT" "$L" "$M" -o "object=$T/o"
+	chmod 644 "$T/o"
+	chown $USER1 "$T/o"
+	says 32 "$T/o: .*owner $USER1" "$MOUNT" "$L" "$M" -o "object=$T/o"
+	says 32 "$T: .*mode 04" "$MOUNT" "$L" "$M" -o "object=$T"
+	chown 0 "$T/o"
+	says 32 "$T/o" "$MOUNT" "$L" "$M" -o "extfuse=require,object=$T/o"
+	says 32 "$T/o" "$MOUNT" "$L" "$M" -f -o "extfuse=require,object=$T/o"
+	says 32 "$T/no" "$MOUNT" "$L" "$M" -o "extfuse=require,object=$T/no"
+	unmounted
+	# Without require: plain FUSE and one line.
+	"$MOUNT" "$L" "$M" -o "object=$T/o" 2> "$T/err"
+	eq "$(wc -l < "$T/err")" 1
+	grep -q "^mount.extfuse: .*$T/o.*plain FUSE" "$T/err"
+	"$STAT" --json "$M" | grep -q '"mode":"plain"'
+}
+
+t_mount_table()
+{
+	eq "$(awk -v m="$M" '$2 == m { print $1, $3 }' /proc/mounts)" "$L fuse.extfuse"
+	findmnt -n -o FSTYPE,SOURCE "$M" | grep -q "^fuse.extfuse $L"
+	down
+	mnt ro,nosuid,nodev,noexec,noatime
+	awk -v m="$M" '$2 == m { print $4 }' /proc/mounts | grep -q '^ro,nosuid,nodev,noexec,noatime'
+	fails 1 touch "$M/d/f"
+	down
+	mnt ro,rw
+	touch "$M/d/f"
+}
+
+t_remount_many()
+{
+	for i in $(seq 10); do
+		echo "$i" > "$M/d/f"
+		down
+		mnt
+		eq "$(cat "$M/d/f")" "$i"
+	done
+}
+
+t_killed()
+{
+	local err
+	kill -KILL "$(daemon)"
+	gone
+	err=$(ls "$M/d" 2>&1) && exit 1
+	[[ $err == *"not connected"* ]] || { echo "$err"; exit 1; }
+	err=$("$STAT" "$M" 2>&1) && exit 1
+	[[ $err == *"dead"* ]] || { echo "$err"; exit 1; }
+	umount "$M"
+	mnt
+	ls "$M/d"
+}
+
+t_signals()
+{
+	for sig in TERM INT HUP; do
+		kill -$sig "$(daemon)"
+		gone
+		unmounted
+		mnt
+	done
+	# With a file open the mount goes all the same.
+	exec 8> "$M/d/f"
+	kill -TERM "$(daemon)"
+	gone
+	unmounted
+	exec 8>&-
+	mnt
+}
+
+t_foreground()
+{
+	down
+	"$MOUNT" "$L" "$M" -o "$OPTS,foreground" &
+	for i in $(seq 50); do mountpoint -q "$M" && break; sleep 0.1; done
+	echo 1 > "$M/d/f"
+	umount "$M"
+	wait $!
+	mnt
+}
+
+t_stat()
+{
+	echo 1 > "$M/d/f"
+	"$STAT" "$M" | grep -q "^mount *$M"
+	"$STAT" --json "$M" | python3 -c '
+import json, sys
+j = json.load(sys.stdin)
+assert j["ops"]["CREATE"]["upcall"] == 1, j["ops"]["CREATE"]
+assert set(j["ops"]["LOOKUP"]) == {"served", "upcall", "passthru", "error", "stale"}
+assert set(j["maps"]) == {"entry_map", "entry_long_map", "attr_map", "xattr_map"}
+assert j["nodes"]["total"] == 3, j["nodes"]
+assert j["abi"] == 1 and j["rejected"] == 0'
+	fails 1 sh -c "getfattr -dm - $M | grep extfuse"
+	fails 1 setfattr -n trusted.extfuse.stat -v 1 "$M"
+	fails 1 setfattr -x trusted.extfuse.stat "$M"
+	fails 2 "$STAT" "$M/d"
+	fails 2 "$STAT" /proc
+	fails 2 as $USER1 $GROUP1 "$STAT" "$M"
+	fails 1 "$STAT"
+	fails 1 "$STAT" --watch 0 "$M"
+	eq "$("$STAT" --version)" "extfuse-stat $(cat "$HERE/../../VERSION") (ABI 1)"
+}
+
+t_modes()
+{
+	local mode
+	for mode in nopassthrough writeback passthrough; do
+		down
+		mnt $mode
+		rm -rf "$M/d"/* "$R/d"/*
+		both 'seq 50000 > f; cksum f; echo x >> f; tail -1 f; printf yy | dd of=f bs=1 seek=10 conv=notrunc status=none; cksum f'
+		both "echo 1 > t; truncate -s 5000 t; cksum t; $T/fsop fallocate t 0 0 9999; stat -c %s t; $T/fsop unlinked u"
+		both "head -c 8192 /dev/zero > m; $T/fsop mmap m hello; cksum m"
+		both 'dd if=/dev/zero of=o bs=4k count=64 oflag=direct status=none; cksum o; dd if=f of=g oflag=append conv=notrunc status=none; cksum g'
+	done
+}
+
+[ -x "$MOUNT" ] || { echo "FAIL all: no $MOUNT"; exit 1; }
+[ "$(id -u)" = 0 ] || { echo "SKIP all: not root"; exit 77; }
+${CC:-cc} -D_GNU_SOURCE -O1 -Wall -o "$T/fsop" "$HERE/fsop.c" || exit 1
+for name in $(sed -n 's/^t_\(.*\)()$/\1/p' "$0"); do
+	run "$name"
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
