@@ -41,12 +41,13 @@ void xattr_probe(struct stackfs *fs)
 }
 
 /* An empty list spares the kernel every further question. */
-static void publish_noxattr(struct stackfs *fs, fuse_ino_t ino,
+static bool publish_noxattr(struct stackfs *fs, fuse_ino_t ino,
 			    uint64_t epoch)
 {
-	if (fs->noxattr && ino != NODE_ROOT_ID && fs->opts.attr_timeout)
-		cache_put_noxattr(fs->cache, ino, epoch,
-				  fs->opts.attr_timeout);
+	if (!fs->noxattr || ino == NODE_ROOT_ID)
+		return false;
+	cache_put_noxattr(fs->cache, ino, epoch, fs->opts.attr_timeout);
+	return true;
 }
 
 static void publish(struct stackfs *fs, fuse_ino_t ino, uint64_t epoch,
@@ -60,11 +61,11 @@ static void publish(struct stackfs *fs, fuse_ino_t ino, uint64_t epoch,
 	if (len >= 0) {
 		cache_put_xattr(fs->cache, ino, epoch, name, value, len,
 				timeout);
-	} else if (len == -ENODATA) {
+	} else if (len == -ENODATA &&
+		   (listxattr(path, NULL, 0) != 0 ||
+		    !publish_noxattr(fs, ino, epoch))) {
 		cache_put_xattr(fs->cache, ino, epoch, name, NULL, ENODATA,
 				timeout);
-		if (listxattr(path, NULL, 0) == 0)
-			publish_noxattr(fs, ino, epoch);
 	}
 }
 
