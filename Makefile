@@ -36,3 +36,26 @@ clean:
 	rm -rf build
 
 .PHONY: all deps bpf daemon kernel tests demo check clean
+
+# Packages: build/deb, build/rpm, build/repo/{apt,dnf}; check-packages tests them
+deb:
+	@tools/deps build package
+	@packaging/build-deb $(BUILD)/deb
+
+rpm:
+	@tools/deps build package
+	@packaging/build-rpm $(BUILD)/rpm
+
+kernel-packages:
+	@packaging/build-kernel $(BUILD)/deb $(BUILD)/rpm
+
+repo: deb rpm
+	@packaging/build-repo $(BUILD)/deb $(BUILD)/rpm $(BUILD)/repo
+
+check-boot:
+	@packaging/tests/boot.vm
+
+check-packages:
+	@packaging/tests/run
+
+.PHONY: deb rpm kernel-packages repo check-boot check-packages

@@ -265,7 +265,7 @@ static void row_unlock(__u32 *seqp)
 	ADD(seqp, 1);
 }
 
-void cache_put_attr(struct cache *c, uint64_t nodeid, uint64_t epoch,
+void attr_insert(struct cache *c, uint64_t nodeid, uint64_t epoch,
 		    const struct fuse_attr *attr, uint64_t timeout,
 		    uint64_t atime_until)
 {
@@ -280,6 +280,31 @@ void cache_put_attr(struct cache *c, uint64_t nodeid, uint64_t epoch,
 	STORE(&node->atime_until, atime_until ? deadline_in(atime_until) : 0);
 	STORE(&node->attr_epoch, epoch);
 	row_unlock(&node->seq);
+}
+
+bool attr_fetch(const struct cache *c, uint64_t nodeid, struct fuse_attr *attr)
+{
+	struct extfuse_node *node = node_of(c, nodeid);
+	uint64_t epoch;
+	__u32 seq;
+
+	if (!node)
+		return false;
+	seq = LOAD(&node->seq);
+	epoch = LOAD(&node->epoch);
+	if ((seq & 1) || LOAD(&node->attr_epoch) != epoch ||
+	    LOAD(&node->attr_deadline) <= now_ns() ||
+	    (LOAD(&node->flags) & EXTFUSE_NODE_MMAPPED))
+		return false;
+	memcpy(attr, &node->attr, sizeof(*attr));
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return !LOAD(&node->changing) && LOAD(&node->epoch) == epoch &&
+	       LOAD(&node->seq) == seq;
+}
+
+void attr_delete(struct cache *c, uint64_t nodeid)
+{
+	cache_end(c, nodeid, cache_begin(c, nodeid));
 }
 
 bool cache_atime_stable(const struct cache *c, uint64_t nodeid)
@@ -444,7 +469,7 @@ static bool quiet_at(const struct extfuse_node *node, uint64_t epoch)
 	       __atomic_load_n(&node->epoch, __ATOMIC_SEQ_CST) == epoch;
 }
 
-int cache_put_entry(struct cache *c, uint64_t parent, uint64_t epoch,
+int lookup_insert(struct cache *c, uint64_t parent, uint64_t epoch,
 		    const char *name, uint64_t nodeid, uint64_t timeout)
 {
 	struct extfuse_node *dir = node_of(c, parent);
@@ -473,7 +498,7 @@ int cache_put_entry(struct cache *c, uint64_t parent, uint64_t epoch,
 	return pinned;
 }
 
-bool cache_drop_entry(struct cache *c, uint64_t parent, const char *name)
+bool lookup_delete(struct cache *c, uint64_t parent, const char *name)
 {
 	struct extfuse_row *row;
 	struct table *t;
@@ -490,12 +515,13 @@ bool cache_drop_entry(struct cache *c, uint64_t parent, const char *name)
 	return row;
 }
 
-bool cache_knows(struct cache *c, uint64_t parent, const char *name)
+bool lookup_fetch(struct cache *c, uint64_t parent, const char *name,
+		  uint64_t *nodeid)
 {
-	const struct extfuse_node *node;
 	uint64_t now = now_ns();
 	struct extfuse_row *row;
-	bool knows = false;
+	struct fuse_attr attr;
+	bool found;
 	struct table *t;
 	struct key k;
 
@@ -504,14 +530,11 @@ bool cache_knows(struct cache *c, uint64_t parent, const char *name)
 	t = entry_table(c, &k);
 	pthread_mutex_lock(&t->lock);
 	row = table_find(t, &k);
-	if (row && !row->stale && row->deadline > now) {
-		node = node_of(c, row->target);
-		knows = !row->target ||
-			(node && LOAD(&node->attr_epoch) == LOAD(&node->epoch) &&
-			 node->attr_deadline > now);
-	}
+	found = row && !row->stale && row->deadline > now;
+	if (found)
+		*nodeid = row->target;
 	pthread_mutex_unlock(&t->lock);
-	return knows;
+	return found && (!*nodeid || attr_fetch(c, *nodeid, &attr));
 }
 
 static void table_drop(struct cache *c, struct table *t, uint64_t target)

@@ -13,7 +13,7 @@
  *  2. Wrap every change in cache_begin() and cache_end(), for each node whose
  *     attributes it touches: the file, and both directories for names.  The
  *     reply goes out after cache_end().
- *  3. Between begin and the lower call, cache_drop_entry() each name that
+ *  3. Between begin and the lower call, lookup_delete() each name that
  *     changes.
  *
  * A nodeid's low 32 bits are the index of its row.  The daemon allots nodeids
@@ -36,7 +36,7 @@ struct cache;
 /**
  * cache_new() - a cache over the maps of a loaded object
  * @unpin: called when the last way from a name to @nodeid's row is dropped one
- *	   by one: once for each cache_put_entry() that returned 1.  Must not
+ *	   by one: once for each lookup_insert() that returned 1.  Must not
  *	   call the cache.
  *
  * Returns NULL without memory.
@@ -83,31 +83,38 @@ uint64_t cache_xattr_end(struct cache *c, uint64_t nodeid, uint64_t epoch);
 void cache_writers(struct cache *c, uint64_t nodeid, int change);
 
 /**
- * cache_put_attr() - publish attributes
+ * attr_insert() - publish attributes
  * @timeout:	ns from now for which they may be served
  * @atime_until: ns from now before which a read leaves atime alone (0: a read
  *		may change it at once, CACHE_FOREVER: never)
  */
-void cache_put_attr(struct cache *c, uint64_t nodeid, uint64_t epoch,
+void attr_insert(struct cache *c, uint64_t nodeid, uint64_t epoch,
 		    const struct fuse_attr *attr, uint64_t timeout,
 		    uint64_t atime_until);
+/** attr_fetch() - the attributes that the kernel would answer with now, if any */
+bool attr_fetch(const struct cache *c, uint64_t nodeid, struct fuse_attr *attr);
+/** attr_delete() - the published attributes are true no longer, for a reason
+ *  other than a change between cache_begin() and cache_end() */
+void attr_delete(struct cache *c, uint64_t nodeid);
 /** cache_atime_stable() - will a read now leave the published atime alone? */
 bool cache_atime_stable(const struct cache *c, uint64_t nodeid);
 
 /**
- * cache_put_entry() - publish that @name in @parent is @nodeid, 0: is nothing
+ * lookup_insert() - publish that @name in @parent is @nodeid, 0: is nothing
  * @epoch:	of @parent
  *
  * Returns 1 if a row now leads to @nodeid (which is pinned until unpin() is
  * called), 0 if not.
  */
-int cache_put_entry(struct cache *c, uint64_t parent, uint64_t epoch,
+int lookup_insert(struct cache *c, uint64_t parent, uint64_t epoch,
 		    const char *name, uint64_t nodeid, uint64_t timeout);
-/** cache_drop_entry() - the name is about to change: no row answers for it.
+/** lookup_delete() - the name is about to change: no row answers for it.
  *  Returns true if there was a row. */
-bool cache_drop_entry(struct cache *c, uint64_t parent, const char *name);
-/** cache_knows() - would the kernel answer a look-up of the name by itself now? */
-bool cache_knows(struct cache *c, uint64_t parent, const char *name);
+bool lookup_delete(struct cache *c, uint64_t parent, const char *name);
+/** lookup_fetch() - would the kernel answer a look-up of the name by itself now?
+ *  If so *@nodeid is what it would say. */
+bool lookup_fetch(struct cache *c, uint64_t parent, const char *name,
+		  uint64_t *nodeid);
 /** cache_drop_node() - drop all names that lead to @nodeid (slow: all rows) */
 void cache_drop_node(struct cache *c, uint64_t nodeid);
 

@@ -93,7 +93,7 @@ void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 	*out = (struct fuse_attr_out) { 0 };
 	attr_fill(&out->attr, st);
 	if (timeout)
-		cache_put_attr(fs->cache, n->id, epoch, &out->attr, timeout,
+		attr_insert(fs->cache, n->id, epoch, &out->attr, timeout,
 			       atime_until(fs, n, st));
 	if (atomic_load(&n->loose) || cache_volatile(fs->cache, n->id))
 		timeout = 0;

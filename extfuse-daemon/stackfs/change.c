@@ -12,7 +12,7 @@ int change_begin(struct stackfs *fs, fuse_ino_t parent, const char *name,
 		return err;
 	ch->name = name;
 	ch->epoch = cache_begin(fs->cache, parent);
-	cache_drop_entry(fs->cache, parent, name);
+	lookup_delete(fs->cache, parent, name);
 	return 0;
 }
 

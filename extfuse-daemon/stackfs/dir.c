@@ -152,9 +152,10 @@ static void plus_lookup(struct stackfs *fs, const struct ref *dir,
 			const char *name, struct fuse_entry_out *entry)
 {
 	struct node *n = NULL;
+	uint64_t known;
 
 	if (!strcmp(name, ".") || !strcmp(name, "..") ||
-	    cache_knows(fs->cache, dir->node->id, name))
+	    lookup_fetch(fs->cache, dir->node->id, name, &known))
 		return;
 	if (entry_lookup(fs, dir, name, entry, &n) || !n)
 		*entry = (struct fuse_entry_out) { 0 };

@@ -76,7 +76,7 @@ int entry_publish(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 		return err;
 	if (dir && timeout) {
 		node_pin(r->node);
-		if (!cache_put_entry(fs->cache, dir->id, epoch, name,
+		if (!lookup_insert(fs->cache, dir->id, epoch, name,
 				     r->node->id, timeout))
 			node_unpin(&fs->nodes, r->node->id);
 	}
@@ -97,7 +97,7 @@ void entry_negative(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 		    const char *name)
 {
 	if (fs->opts.negative_timeout)
-		cache_put_entry(fs->cache, dir->id, epoch, name, 0,
+		lookup_insert(fs->cache, dir->id, epoch, name, 0,
 				fs->opts.negative_timeout);
 }
 

@@ -192,7 +192,7 @@ static int rename_begin(struct stackfs *fs, fuse_ino_t parent,
 		ch[1] = ch[0];
 		ch[1].name = newname;
 		if (!err)
-			cache_drop_entry(fs->cache, parent, newname);
+			lookup_delete(fs->cache, parent, newname);
 	}
 	if (err) {
 		change_end(fs, &ch[0]);
@@ -231,7 +231,7 @@ static void rename_publish(struct stackfs *fs, const struct change ch[2],
 	if (!timeout)
 		return;
 	node_pin(n);
-	if (!cache_put_entry(fs->cache, ch[1].dir.node->id, ch[1].epoch,
+	if (!lookup_insert(fs->cache, ch[1].dir.node->id, ch[1].epoch,
 			     ch[1].name, n->id, timeout))
 		node_unpin(&fs->nodes, n->id);
 }

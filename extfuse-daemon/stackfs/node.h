@@ -151,7 +151,7 @@ static inline void node_replied(struct node *n, int64_t count)
 
 void node_forget(struct nodes *t, uint64_t id, uint64_t count);
 
-/** node_pin() - before cache_put_entry(); node_unpin() is the cache's callback
+/** node_pin() - before lookup_insert(); node_unpin() is the cache's callback
  *  and takes no lock */
 static inline void node_pin(struct node *n)
 {

@@ -117,13 +117,13 @@ static void attributes_are_valid_until_changed(void **state)
 
 	(void)state;
 	assert_false(attr_valid(FILE_ID));
-	cache_put_attr(c, FILE_ID, epoch, &attr, SEC, 0);
+	attr_insert(c, FILE_ID, epoch, &attr, SEC, 0);
 	assert_true(attr_valid(FILE_ID));
 	begun = cache_begin(c, FILE_ID);
 	assert_false(attr_valid(FILE_ID));
 	epoch = cache_end(c, FILE_ID, begun);
 	assert_false(attr_valid(FILE_ID));
-	cache_put_attr(c, FILE_ID, epoch, &attr, SEC, 0);
+	attr_insert(c, FILE_ID, epoch, &attr, SEC, 0);
 	assert_true(attr_valid(FILE_ID));
 }
 
@@ -136,11 +136,11 @@ static void late_publication_is_void(void **state)
 	(void)state;
 	begun = cache_begin(c, FILE_ID);
 	during = cache_epoch(c, FILE_ID);
-	cache_put_attr(c, FILE_ID, during, &attr, SEC, 0);
+	attr_insert(c, FILE_ID, during, &attr, SEC, 0);
 	assert_false(attr_valid(FILE_ID));
 	cache_end(c, FILE_ID, begun);
-	cache_put_attr(c, FILE_ID, before, &attr, SEC, 0);
-	cache_put_attr(c, FILE_ID, during, &attr, SEC, 0);
+	attr_insert(c, FILE_ID, before, &attr, SEC, 0);
+	attr_insert(c, FILE_ID, during, &attr, SEC, 0);
 	assert_false(attr_valid(FILE_ID));
 }
 
@@ -151,10 +151,10 @@ static void overlapping_changes_publish_nothing(void **state)
 
 	(void)state;
 	a = cache_end(c, FILE_ID, a);
-	cache_put_attr(c, FILE_ID, a, &attr, SEC, 0);
+	attr_insert(c, FILE_ID, a, &attr, SEC, 0);
 	assert_false(attr_valid(FILE_ID));
 	b = cache_end(c, FILE_ID, b);
-	cache_put_attr(c, FILE_ID, b, &attr, SEC, 0);
+	attr_insert(c, FILE_ID, b, &attr, SEC, 0);
 	assert_false(attr_valid(FILE_ID));
 }
 
@@ -163,16 +163,16 @@ static void entries_pin_and_unpin(void **state)
 	uint64_t epoch = cache_epoch(c, DIR_ID);
 
 	(void)state;
-	assert_int_equal(cache_put_entry(c, DIR_ID, epoch, "a", FILE_ID, SEC), 1);
+	assert_int_equal(lookup_insert(c, DIR_ID, epoch, "a", FILE_ID, SEC), 1);
 	assert_int_equal(find(DIR_ID, "a")->target, FILE_ID);
 	/* the new row's pin replaces the old one's */
-	assert_int_equal(cache_put_entry(c, DIR_ID, epoch, "a", FILE_ID, SEC), 1);
+	assert_int_equal(lookup_insert(c, DIR_ID, epoch, "a", FILE_ID, SEC), 1);
 	assert_int_equal(unpinned, 1);
-	assert_int_equal(cache_put_entry(c, DIR_ID, epoch, "gone", 0, SEC), 0);
-	assert_true(cache_drop_entry(c, DIR_ID, "a"));
+	assert_int_equal(lookup_insert(c, DIR_ID, epoch, "gone", 0, SEC), 0);
+	assert_true(lookup_delete(c, DIR_ID, "a"));
 	assert_int_equal(unpinned, 2);
 	assert_null(find(DIR_ID, "a"));
-	assert_false(cache_drop_entry(c, DIR_ID, "a"));
+	assert_false(lookup_delete(c, DIR_ID, "a"));
 	assert_int_equal(cache_usage(c, EBPF_ENTRY_MAP).used, 1);
 	cache_clear(c);
 	assert_int_equal(cache_usage(c, EBPF_ENTRY_MAP).used, 0);
@@ -184,11 +184,11 @@ static void no_entry_across_a_change(void **state)
 
 	(void)state;
 	begun = cache_begin(c, DIR_ID);
-	assert_int_equal(cache_put_entry(c, DIR_ID, epoch, "a", FILE_ID, SEC), 0);
+	assert_int_equal(lookup_insert(c, DIR_ID, epoch, "a", FILE_ID, SEC), 0);
 	assert_null(find(DIR_ID, "a"));
 	begun = cache_end(c, DIR_ID, begun);
-	assert_int_equal(cache_put_entry(c, DIR_ID, epoch, "a", FILE_ID, SEC), 0);
-	assert_int_equal(cache_put_entry(c, DIR_ID, begun, "a", FILE_ID, SEC), 1);
+	assert_int_equal(lookup_insert(c, DIR_ID, epoch, "a", FILE_ID, SEC), 0);
+	assert_int_equal(lookup_insert(c, DIR_ID, begun, "a", FILE_ID, SEC), 1);
 }
 
 static void names_of_every_length(void **state)
@@ -201,15 +201,15 @@ static void names_of_every_length(void **state)
 	for (len = 1; len <= EXTFUSE_NAME_MAX; len++) {
 		memset(name, 'n', len);
 		name[len] = '\0';
-		assert_int_equal(cache_put_entry(c, DIR_ID, epoch, name, FILE_ID,
+		assert_int_equal(lookup_insert(c, DIR_ID, epoch, name, FILE_ID,
 						 SEC), 1);
 		assert_non_null(find(DIR_ID, name));
-		assert_true(cache_drop_entry(c, DIR_ID, name));
+		assert_true(lookup_delete(c, DIR_ID, name));
 	}
 	memset(name, 'n', 256);
 	name[256] = '\0';
-	assert_int_equal(cache_put_entry(c, DIR_ID, epoch, name, FILE_ID, SEC), 0);
-	assert_int_equal(cache_put_entry(c, DIR_ID, epoch, "", FILE_ID, SEC), 0);
+	assert_int_equal(lookup_insert(c, DIR_ID, epoch, name, FILE_ID, SEC), 0);
+	assert_int_equal(lookup_insert(c, DIR_ID, epoch, "", FILE_ID, SEC), 0);
 }
 
 /* C4: a full map forgets, and says of each row that it did. */
@@ -222,7 +222,7 @@ static void full_map_evicts(void **state)
 	(void)state;
 	for (i = 0; i < 10 * ENTRIES; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
-		pinned += cache_put_entry(c, DIR_ID, epoch, name, FILE_ID, SEC);
+		pinned += lookup_insert(c, DIR_ID, epoch, name, FILE_ID, SEC);
 		assert_non_null(find(DIR_ID, name));
 		assert_true(cache_usage(c, EBPF_ENTRY_MAP).used <= ENTRIES);
 		assert_int_equal(pinned - unpinned,
@@ -241,7 +241,7 @@ static void nodes_beyond_the_map_are_not_cached(void **state)
 	assert_false(cache_has_node(c, id));
 	assert_int_equal(cache_epoch(c, id), 0);
 	assert_int_equal(cache_begin(c, id), 0);
-	assert_int_equal(cache_put_entry(c, DIR_ID, cache_epoch(c, DIR_ID), "a",
+	assert_int_equal(lookup_insert(c, DIR_ID, cache_epoch(c, DIR_ID), "a",
 					 id, SEC), 0);
 }
 
@@ -252,7 +252,7 @@ static void row_of_a_new_node(void **state)
 	struct fuse_attr attr = {};
 
 	(void)state;
-	cache_put_attr(c, FILE_ID, epoch, &attr, SEC, 0);
+	attr_insert(c, FILE_ID, epoch, &attr, SEC, 0);
 	maps.nodes[FILE_ID].served = 3;
 	cache_node_del(c, FILE_ID);
 	cache_node_add(c, next);
@@ -260,7 +260,7 @@ static void row_of_a_new_node(void **state)
 	assert_false(cache_has_node(c, FILE_ID));
 	assert_false(maps.nodes[FILE_ID].attr_epoch ==
 		     maps.nodes[FILE_ID].epoch);
-	cache_put_attr(c, FILE_ID, epoch, &attr, SEC, 0);
+	attr_insert(c, FILE_ID, epoch, &attr, SEC, 0);
 	assert_int_equal(cache_begin(c, FILE_ID), 0);
 }
 
@@ -280,14 +280,36 @@ static void xattrs_have_an_epoch_of_their_own(void **state)
 	assert_int_equal(n->xattr_changing, 0);
 }
 
+static void what_is_published_can_be_fetched(void **state)
+{
+	struct fuse_attr attr = { .size = 7 }, got = {};
+	uint64_t id = 99;
+
+	(void)state;
+	lookup_insert(c, DIR_ID, cache_epoch(c, DIR_ID), "a", FILE_ID, SEC);
+	lookup_insert(c, DIR_ID, cache_epoch(c, DIR_ID), "b", 0, SEC);
+	assert_false(lookup_fetch(c, DIR_ID, "a", &id));
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, 0);
+	assert_true(lookup_fetch(c, DIR_ID, "a", &id));
+	assert_int_equal(id, FILE_ID);
+	assert_true(lookup_fetch(c, DIR_ID, "b", &id));
+	assert_int_equal(id, 0);
+	assert_false(lookup_fetch(c, DIR_ID, "c", &id));
+	assert_true(attr_fetch(c, FILE_ID, &got));
+	assert_int_equal(got.size, 7);
+	attr_delete(c, FILE_ID);
+	assert_false(attr_fetch(c, FILE_ID, &got));
+	assert_false(attr_fetch(c, DIR_ID, &got));
+}
+
 static void no_cache_is_a_cache(void **state)
 {
 	(void)state;
 	cache_node_add(NULL, 1);
 	assert_int_equal(cache_begin(NULL, 1), 0);
 	assert_int_equal(cache_end(NULL, 1, 0), 0);
-	assert_int_equal(cache_put_entry(NULL, 1, 1, "a", 2, SEC), 0);
-	assert_false(cache_drop_entry(NULL, 1, "a"));
+	assert_int_equal(lookup_insert(NULL, 1, 1, "a", 2, SEC), 0);
+	assert_false(lookup_delete(NULL, 1, "a"));
 	cache_clear(NULL);
 	cache_free(NULL);
 }
@@ -306,6 +328,7 @@ int main(void)
 		TEST(nodes_beyond_the_map_are_not_cached),
 		TEST(row_of_a_new_node),
 		TEST(xattrs_have_an_epoch_of_their_own),
+		TEST(what_is_published_can_be_fetched),
 		TEST(no_cache_is_a_cache),
 	};
 
