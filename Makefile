@@ -32,10 +32,14 @@ check: bpf daemon tests
 	@tools/deps vm test kernel model
 	@tools/check
 
+check-deep: bpf daemon tests
+	@tools/deps vm test kernel model
+	@tools/check --deep
+
 clean:
 	rm -rf build
 
-.PHONY: all deps bpf daemon kernel tests demo check clean
+.PHONY: all deps bpf daemon kernel tests demo check check-deep clean
 
 # Packages: build/deb, build/rpm, build/repo/{apt,dnf}; check-packages tests them
 deb:
@@ -52,10 +56,10 @@ kernel-packages:
 repo: deb rpm
 	@packaging/build-repo $(BUILD)/deb $(BUILD)/rpm $(BUILD)/repo
 
-check-boot:
+check-boot: kernel-packages repo
 	@packaging/tests/boot.vm
 
-check-packages:
+check-packages: repo
 	@packaging/tests/run
 
 .PHONY: deb rpm kernel-packages repo check-boot check-packages

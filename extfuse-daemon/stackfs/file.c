@@ -219,6 +219,7 @@ static int create_finish(fuse_req_t req, const struct change *ch,
 	err = f ? 0 : -ENOMEM;
 	if (err)
 		goto fail_ref;
+	xattr_new(fs, &r);
 	err = entry_publish(fs, name ? ch->dir.node : NULL, ch->epoch, name,
 			    &r, &entry);
 	if (err)

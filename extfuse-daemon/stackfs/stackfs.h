@@ -204,6 +204,9 @@ void backing_detach(struct stackfs *fs, struct file *f);
 
 /* xattr.c */
 void xattr_probe(struct stackfs *fs);
+/** xattr_new() - publish that a new file has no attributes, if it has none:
+ *  the kernel asks for one at the first write */
+void xattr_new(struct stackfs *fs, const struct ref *r);
 
 /* stat.c */
 

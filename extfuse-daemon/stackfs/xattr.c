@@ -50,6 +50,15 @@ static bool publish_noxattr(struct stackfs *fs, fuse_ino_t ino,
 	return true;
 }
 
+void xattr_new(struct stackfs *fs, const struct ref *r)
+{
+	uint64_t epoch = cache_xattr_epoch(fs->cache, r->node->id);
+	char path[PROC_FD_LEN];
+
+	if (epoch && listxattr(proc_fd(path, r->fd), NULL, 0) == 0)
+		publish_noxattr(fs, r->node->id, epoch);
+}
+
 static void publish(struct stackfs *fs, fuse_ino_t ino, uint64_t epoch,
 		    const char *name, const char *value, ssize_t len,
 		    const char *path)

@@ -177,7 +177,7 @@ t_directories()
 {
 	both 'mkdir -p x/y/z; rmdir x/y/z; rmdir x; mkdir x; ls -la x | wc -l'
 	both 'for i in $(seq 3000); do : > x/file-with-a-longer-name-$i; done; ls x | cksum; ls -f x | sort | cksum'
-	both 'ls -l x | cksum; rm -r x; ls'
+	both 'ls -l --time-style=+ x | cksum; rm -r x; ls'
 	both 'mkdir p; stat -c %h .; rmdir p; stat -c %h .'
 }
 
