@@ -327,6 +327,27 @@ static __always_inline void touch(__u64 nodeid)
 		__sync_fetch_and_add(&node->epoch, 1);
 }
 
+/* The name changes, and with it its directory.  True: the name is a long one. */
+static __always_inline bool remove(struct extfuse_req *req, __u64 parent,
+				   __u32 which)
+{
+	__u32 len = which ? req->name_len[1] : req->name_len[0];
+	__u64 name[SHORT_WORDS];
+	struct extfuse_row *e;
+	__u32 seq = 0;
+
+	touch(parent);
+	if (len > EXTFUSE_SHORT_NAME)
+		return true;
+	if (bpf_extfuse_read_args(req, EXTFUSE_NAME + which, name,
+				  sizeof(name)) < 0)
+		return false;
+	e = entry_short_find(parent, name, len, &seq);
+	if (e)
+		WRITE_ONCE(e->stale, 1);
+	return false;
+}
+
 static __noinline int remove_long(struct extfuse_req *req, __u64 parent,
 				  __u32 which, __u32 len)
 {
@@ -343,33 +364,32 @@ static __noinline int remove_long(struct extfuse_req *req, __u64 parent,
 	return 0;
 }
 
-/* The name changes, and with it its directory. */
-static __always_inline void remove(struct extfuse_req *req, __u64 parent,
-				   __u32 which)
+/* struct fuse_rename_in and fuse_rename2_in both begin with the new parent. */
+static __always_inline bool read_newdir(struct extfuse_req *req, __u64 *newdir)
 {
-	__u32 len = which ? req->name_len[1] : req->name_len[0];
-	__u64 name[SHORT_WORDS];
-	struct extfuse_row *e;
-	__u32 seq = 0;
-
-	touch(parent);
-	if (len > EXTFUSE_SHORT_NAME) {
-		remove_long(req, parent, which, len);
-		return;
-	}
-	if (bpf_extfuse_read_args(req, EXTFUSE_NAME + which, name,
-				  sizeof(name)) < 0)
-		return;
-	e = entry_short_find(parent, name, len, &seq);
-	if (e)
-		WRITE_ONCE(e->stale, 1);
+	return bpf_extfuse_read_args(req, EXTFUSE_IN_PARAM_0_VALUE, newdir,
+				     sizeof(*newdir)) >= 0;
 }
 
-#define HANDLER_REMOVES(op)				\
-HANDLER(op)						\
-{							\
-	remove(req, req->nodeid, 0);			\
-	return upcall(req);				\
+/* Once for all handlers: verifying the search for a long name takes time. */
+SEC("extfuse/REMOVE_LONG")
+int handle_remove_long(struct extfuse_req *req)
+{
+	__u64 newdir;
+
+	if (req->name_len[0] > EXTFUSE_SHORT_NAME)
+		remove_long(req, req->nodeid, 0, req->name_len[0]);
+	if (req->name_len[1] > EXTFUSE_SHORT_NAME && read_newdir(req, &newdir))
+		remove_long(req, newdir, 1, req->name_len[1]);
+	return upcall(req);
+}
+
+#define HANDLER_REMOVES(op)						\
+HANDLER(op)								\
+{									\
+	if (remove(req, req->nodeid, 0))				\
+		bpf_tail_call(req, &handlers, EXTFUSE_REMOVE_LONG);	\
+	return upcall(req);						\
 }
 
 HANDLER_REMOVES(UNLINK)
@@ -380,17 +400,17 @@ HANDLER_REMOVES(MKDIR)
 HANDLER_REMOVES(SYMLINK)
 HANDLER_REMOVES(LINK)
 
-/* struct fuse_rename_in and fuse_rename2_in both begin with the new parent. */
 #define HANDLER_RENAMES(op)						\
 HANDLER(op)								\
 {									\
+	bool more;							\
 	__u64 newdir;							\
 									\
-	if (bpf_extfuse_read_args(req, EXTFUSE_IN_PARAM_0_VALUE, &newdir, \
-				  sizeof(newdir)) < 0)			\
+	if (!read_newdir(req, &newdir))					\
 		return failed(req);					\
-	remove(req, req->nodeid, 0);					\
-	remove(req, newdir, 1);						\
+	more = remove(req, req->nodeid, 0);				\
+	if (remove(req, newdir, 1) || more)				\
+		bpf_tail_call(req, &handlers, EXTFUSE_REMOVE_LONG);	\
 	return upcall(req);						\
 }
 

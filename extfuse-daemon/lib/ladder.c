@@ -230,6 +230,8 @@ int ladder_opcode(const struct ebpf_ctx *ctx, const char *section)
 	if (strncmp(section, "extfuse/", strlen("extfuse/")) == 0) {
 		if (strcmp(name, "LOOKUP_LONG") == 0)
 			return EXTFUSE_LOOKUP_LONG;
+		if (strcmp(name, "REMOVE_LONG") == 0)
+			return EXTFUSE_REMOVE_LONG;
 		for (op = 0; op < EXTFUSE_MAX_OPS; op++)
 			if (ebpf_op_name(op) &&
 			    strcmp(ebpf_op_name(op), name) == 0)

@@ -115,7 +115,8 @@
 /* Entries of the handlers array; more than any opcode of the table. */
 #define EXTFUSE_MAX_OPS		64
 
-/* Not an opcode: where LOOKUP continues for names of entry_long_map. */
+/* Not opcodes: where programs continue for names of entry_long_map. */
+#define EXTFUSE_REMOVE_LONG	62
 #define EXTFUSE_LOOKUP_LONG	63
 
 /* Names up to NAME_MAX bytes, without a NUL. */
