@@ -6,6 +6,7 @@
 #include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "stackfs.h"
@@ -97,6 +98,31 @@ static int check_mountpoint(struct stackfs *fs)
 		return 0;
 	log_err("%s: %s", mp, strerror(errno));
 	return EXIT_MOUNT;
+}
+
+/* mount(8) gives the options of the first mount too: only flags can change. */
+int check_remount(struct stackfs *fs)
+{
+	const struct options *o = &fs->opts;
+	char *source;
+	int err;
+
+	err = check_environment();
+	if (!err)
+		err = real_path(&fs->opts.mountpoint);
+	if (err)
+		return err;
+	source = mounted_source(o->mountpoint);
+	if (!source) {
+		log_err("%s: no ExtFUSE mount to remount", o->mountpoint);
+		return EXIT_MOUNT;
+	}
+	free(source);
+	if (!o->fake && mount(NULL, o->mountpoint, NULL, o->ms_flags, NULL)) {
+		log_err("%s: remount: %s", o->mountpoint, strerror(errno));
+		return EXIT_MOUNT;
+	}
+	return 0;
 }
 
 int check_mount(struct stackfs *fs)

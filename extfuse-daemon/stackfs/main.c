@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +50,8 @@ static void detach(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+	/* Not sooner: systemd lets a process group pass its automount. */
+	setsid();
 	log_to_syslog();
 	if (null < 0)
 		return;
@@ -134,7 +137,6 @@ static int daemonize(struct stackfs *fs)
 		return wait_live(pid, live[0]);
 	}
 	close(live[0]);
-	setsid();
 	if (chdir("/"))
 		return EXIT_SYSTEM;
 	return serve(fs, live[1]);
@@ -145,8 +147,11 @@ fail:
 
 static int mount_extfuse(struct stackfs *fs)
 {
-	int err = check_mount(fs);
+	int err;
 
+	if (fs->opts.ms_flags & MS_REMOUNT)
+		return check_remount(fs);
+	err = check_mount(fs);
 	if (err || fs->opts.fake)
 		return err;
 	signals_block();

@@ -35,6 +35,7 @@ static const struct {
 	{ "noatime", MS_NOATIME, 0 },	 { "atime", 0, MS_NOATIME },
 	{ "nodiratime", MS_NODIRATIME, 0 }, { "diratime", 0, MS_NODIRATIME },
 	{ "relatime", MS_RELATIME, 0 },	 { "strictatime", MS_STRICTATIME, 0 },
+	{ "remount", MS_REMOUNT, 0 },
 	{ "sync", MS_SYNCHRONOUS, 0 },	 { "dirsync", MS_DIRSYNC, 0 },
 };
 

@@ -162,6 +162,7 @@ static uint64_t mount_id(const char *path)
 static int covered_note(struct stackfs *fs)
 {
 	const char *slash = strrchr(fs->opts.mountpoint, '/');
+	struct statfs sf;
 	struct stat st;
 
 	if (!slash[1])
@@ -170,6 +171,11 @@ static int covered_note(struct stackfs *fs)
 			      O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fs->covered_fd < 0 || fstatat(fs->covered_fd, "..", &st, 0))
 		return -errno;
+	/* An open automount point would never expire. */
+	if (!fstatfs(fs->covered_fd, &sf) && sf.f_type == AUTOFS_SUPER_MAGIC) {
+		close(fs->covered_fd);
+		fs->covered_fd = -1;
+	}
 	fs->covered_dev = st.st_dev;
 	fs->covered_ino = st.st_ino;
 	fs->covered_name = strdup(slash + 1);

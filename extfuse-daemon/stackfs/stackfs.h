@@ -250,6 +250,8 @@ void opts_usage(FILE *f);
 
 /* check.c: 0 or an exit code, the message printed */
 int check_mount(struct stackfs *fs);
+/** check_remount() - change the mount flags of a mount that is there */
+int check_remount(struct stackfs *fs);
 
 /* log.c */
 void log_init(bool debug);

@@ -577,6 +577,15 @@ t_mount_table()
 	touch "$M/d/f"
 }
 
+t_remount()
+{
+	"$MOUNT" "$L" "$M" -o "remount,ro,$OPTS"
+	fails 1 touch "$M/d/f"
+	"$MOUNT" "$L" "$M" -o "remount,rw,$OPTS"
+	touch "$M/d/f"
+	fails 32 "$MOUNT" "$L" "$T" -o "remount,ro,$OPTS"
+}
+
 t_remount_many()
 {
 	for i in $(seq 10); do

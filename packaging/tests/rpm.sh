@@ -1,0 +1,98 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck disable=SC2046,SC2086,SC2016 # lists of names without spaces; dpkg's formats
+# The packages of make rpm: contents, dependencies, scriptlets; installed by rpm into an empty root.
+# shellcheck source=packaging/tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+command -v rpm >/dev/null || { echo "SKIP rpm: no rpm here"; echo "0 passed, 0 failed, 1 skipped"; exit 0; }
+
+names='extfuse extfuse-bpf extfuse-daemon extfuse-dracut extfuse-kernel libextfuse libextfuse-devel'
+file() { echo "$rpms/$1-$version-"*.rpm; }
+requires() { rpm -qp --requires "$(file "$1")" | grep -v '^rpmlib\|^lib.*\.so\|^ld-linux\|^rtld\|^/' | xargs; }
+files() { for p in $names; do file "$p"; done; }
+
+t_rpm_files() {
+	for p in $names; do
+		rpm -qp --qf "[$p %{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} %{FILENAMES} -> %{FILELINKTOS}\n]" \
+			"$(file "$p")"
+	done | sed 's/ -> $//' | grep -v ' /usr/share/licenses/' | diff -u "$here/rpm.files" -
+}
+
+t_rpm_dependencies() {
+	eq "$(requires extfuse)" "extfuse-daemon(x86-64) = $version-1 extfuse-kernel(x86-64) = $version-1"
+	eq "$(requires extfuse-kernel)" "kernel-extfuse = $("$top/packaging/kernel-release" --version)"
+	eq "$(requires extfuse-bpf)" ""
+	eq "$(requires extfuse-daemon)" "extfuse-bpf(x86-64) = $version-1"
+	eq "$(rpm -qp --recommends "$(file extfuse-daemon)")" "extfuse-kernel(x86-64) = $version-1"
+	eq "$(requires extfuse-dracut)" "dracut extfuse-daemon = $version-1"
+	eq "$(requires libextfuse)" "extfuse-bpf(x86-64) = $version-1"
+}
+
+# Debian's libraries stand in for Fedora's: the same sonames, or it would not start there
+t_rpm_sonames() {
+	eq "$(rpm -qp --requires "$(file extfuse-daemon)" | sed -n 's/()(64bit)$//p' | sort | xargs)" \
+		"ld-linux-x86-64.so.2 libbpf.so.1 libc.so.6 libfuse3.so.3 libjansson.so.4"
+}
+
+t_rpm_lint() {
+	command -v rpmlint >/dev/null || skip "no rpmlint"
+	# shellcheck disable=SC2046
+	rpmlint -c "$top/packaging/rpm/rpmlint.toml" $(files) | tee "$T/lint"
+	grep -q ' 0 errors, 0 warnings' "$T/lint"
+}
+
+# rpm -V finds no difference; erasing leaves nothing of ours
+t_rpm_root() {
+	local db=(rpm --root "$T/root" --nodeps)
+	((EUID == 0)) || skip "not root"
+	mkdir "$T/root"
+	# an empty root has no shell for the scriptlets: they are run below
+	"${db[@]}" -i --noscripts $(files)
+	"${db[@]}" -Va >"$T/verify" 2>&1
+	[[ ! -s $T/verify ]] || fail "$(cat "$T/verify")"
+	"${db[@]}" -U --force --noscripts $(files)
+	"${db[@]}" -e --noscripts $names
+	eq "$(cd "$T/root" && find . -path '*extfuse*')" ""
+}
+
+t_rpm_scriptlets() {
+	rpm -qp --scripts "$(file extfuse-daemon)" >"$T/scripts"
+	grep -A3 ^postinstall "$T/scripts" | grep -q 'install-system-units.*extfuse@.service'
+	grep -A15 ^preuninstall "$T/scripts" | grep -q 'remove-system-units.*extfuse@.service'
+	# no macro left as it was
+	refuse grep '%[{_?s]' "$T/scripts"
+}
+
+# dnf, from the repository, into an empty root; glibc and the other libraries are not there:
+# a package of this test's own says that it provides them
+t_dnf() {
+	local root=$T/dnfroot dnf
+	command -v dnf >/dev/null || skip "no dnf: apt-get install dnf"
+	command -v createrepo_c >/dev/null || skip "no createrepo_c"
+	((EUID == 0)) || skip "not root"
+	mkdir -p "$T/repo"
+	cp $(files) "$T/repo/"
+	{
+		printf '%s\n' 'Name: debian-stand-in' 'Version: 1' 'Release: 1' 'Summary: x' 'License: GPL-2.0-only' \
+			'BuildArch: noarch'
+		rpm -qp --requires $(files) | grep -v '^rpmlib\|extfuse' | sort -u | sed 's/^/Provides: /'
+		printf '%s\n' '%description' 'Debian libraries for those of Fedora' '%files'
+	} >"$T/stand-in.spec"
+	rpmbuild -bb --nodeps --define "_topdir $T/top" "$T/stand-in.spec"
+	mv "$T"/top/RPMS/noarch/*.rpm "$T/repo/"
+	createrepo_c -q "$T/repo"
+	dnf=(dnf -q -y --installroot="$root" --releasever=1 --repofrompath="extfuse,file://$T/repo" --repo=extfuse
+		--nogpgcheck --setopt=tsflags=noscripts --setopt=install_weak_deps=False)
+	"${dnf[@]}" install extfuse-daemon extfuse-dracut libextfuse-devel
+	eq "$(rpm --root "$root" -qa --qf '%{NAME}\n' | sort | xargs)" \
+		"debian-stand-in extfuse-bpf extfuse-daemon extfuse-dracut libextfuse libextfuse-devel"
+	[[ -x $root/usr/sbin/mount.extfuse ]]
+	# the kernel of this version is not in that repository
+	refuse "${dnf[@]}" install extfuse >"$T/said" 2>&1
+	grep -q 'nothing provides kernel-extfuse' "$T/said"
+	"${dnf[@]}" remove extfuse-bpf
+	eq "$(rpm --root "$root" -qa --qf '%{NAME}\n' 'extfuse*' 'libextfuse*')" ""
+	eq "$(cd "$root" && find usr etc -path '*extfuse*')" ""
+}
+
+run_all

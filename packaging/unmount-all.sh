@@ -1,0 +1,10 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Before the last mount.extfuse goes: unmount, or stay because somebody works there
+findmnt -rn -t fuse.extfuse -o TARGET | tac | while read -r escaped; do
+    target=$(printf '%b' "$escaped")
+    umount "$target" || {
+        echo "extfuse-daemon: not removed, because $target is in use; unmount it first" >&2
+        exit 1
+    }
+done || exit 1
