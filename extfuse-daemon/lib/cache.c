@@ -176,10 +176,9 @@ bool cache_volatile(const struct cache *c, uint64_t nodeid)
 	return node && (LOAD(&node->flags) & EXTFUSE_NODE_MMAPPED);
 }
 
-void cache_grace(struct cache *c)
+int cache_grace(struct cache *c)
 {
-	if (c)
-		ebpf_grace(c->ctx);
+	return c ? ebpf_grace(c->ctx) : 0;
 }
 
 uint64_t cache_epoch(const struct cache *c, uint64_t nodeid)

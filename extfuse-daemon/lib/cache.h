@@ -59,8 +59,8 @@ uint64_t cache_served(const struct cache *c, uint64_t nodeid);
 /** cache_volatile() - mapped shared and writable on the lower file: attributes
  *  may change at any time, replies must carry an attr_timeout of 0 */
 bool cache_volatile(const struct cache *c, uint64_t nodeid);
-/** cache_grace() - see ebpf_grace() */
-void cache_grace(struct cache *c);
+/** cache_grace() - see ebpf_grace(); 0 or -errno: no grace period has passed */
+int cache_grace(struct cache *c);
 
 /** cache_epoch() - current epoch; 0: the node is not cached */
 uint64_t cache_epoch(const struct cache *c, uint64_t nodeid);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+
 #include "change.h"
 
 int change_begin(struct stackfs *fs, fuse_ino_t parent, const char *name,
@@ -26,12 +28,19 @@ void change_put(struct stackfs *fs, struct change *ch)
 	ref_put(fs, &ch->dir);
 }
 
-void victim_begin(struct stackfs *fs, const struct change *ch,
-		  struct victim *v)
+int victim_begin(struct stackfs *fs, const struct change *ch, struct victim *v)
 {
-	v->there = fs->cache && !entry_find(fs, &ch->dir, ch->name, &v->r);
-	if (v->there)
-		v->epoch = cache_begin(fs->cache, v->r.node->id);
+	int err;
+
+	v->there = false;
+	if (!fs->cache)
+		return 0;
+	err = entry_find(fs, &ch->dir, ch->name, &v->r);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	v->there = true;
+	v->epoch = cache_begin(fs->cache, v->r.node->id);
+	return 0;
 }
 
 void victim_end(struct stackfs *fs, struct victim *v)

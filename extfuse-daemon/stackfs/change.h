@@ -36,8 +36,9 @@ struct victim {
 	bool there;
 };
 
-void victim_begin(struct stackfs *fs, const struct change *ch,
-		  struct victim *v);
+/** victim_begin() - 0, also when there is nothing, or why it is not known: then
+ *  the change must not be made, since its other names would not be told */
+int victim_begin(struct stackfs *fs, const struct change *ch, struct victim *v);
 void victim_end(struct stackfs *fs, struct victim *v);
 void victim_put(struct stackfs *fs, struct victim *v);
 

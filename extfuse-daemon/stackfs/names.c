@@ -153,8 +153,8 @@ static void take_away(fuse_req_t req, fuse_ino_t parent, const char *name,
 		fuse_reply_err(req, -err);
 		return;
 	}
-	victim_begin(fs, &ch, &v);
-	if (unlinkat(ch.dir.fd, name, flags))
+	err = victim_begin(fs, &ch, &v);
+	if (!err && unlinkat(ch.dir.fd, name, flags))
 		err = -errno;
 	victim_end(fs, &v);
 	change_end(fs, &ch);
@@ -249,9 +249,12 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 		fuse_reply_err(req, -err);
 		return;
 	}
-	victim_begin(fs, &ch[0], &v[0]);
-	victim_begin(fs, &ch[1], &v[1]);
-	if (renameat2(ch[0].dir.fd, name, ch[1].dir.fd, newname, flags))
+	v[1].there = false;
+	err = victim_begin(fs, &ch[0], &v[0]);
+	if (!err)
+		err = victim_begin(fs, &ch[1], &v[1]);
+	if (!err &&
+	    renameat2(ch[0].dir.fd, name, ch[1].dir.fd, newname, flags))
 		err = -errno;
 	victim_end(fs, &v[1]);
 	victim_end(fs, &v[0]);

@@ -61,7 +61,11 @@ static struct node *batch_mark(struct nodes *t, struct node *list)
 /* True if the node is out of everybody's reach: only the slot is left. */
 static bool node_unreach(struct nodes *t, struct node *n, uint64_t id)
 {
-	if (!atomic_load(&n->dying) || !node_idle(t, n))
+	/*
+	 * The counts first: who used the node after they were read has cleared
+	 * @dying by then (docs/models/lifetime.pml, DYING_FIRST).
+	 */
+	if (!node_idle(t, n) || !atomic_load(&n->dying))
 		return false;
 	/* node_get() counts first and compares then: one of us sees. */
 	atomic_store(&n->id, 0);
@@ -71,6 +75,17 @@ static bool node_unreach(struct nodes *t, struct node *n, uint64_t id)
 	}
 	node_unhash(t, n);
 	return true;
+}
+
+/* Without a grace period nothing of the batch may go. */
+static void batch_keep(struct nodes *t, struct node *batch)
+{
+	struct node *n, *next;
+
+	for (n = batch; n; n = next) {
+		next = n->queue_next;
+		node_keep(t, n);
+	}
 }
 
 static void batch_reap(struct nodes *t, struct node *batch)
@@ -114,8 +129,10 @@ static void *reaper_main(void *arg)
 		batch = batch_mark(t, atomic_exchange(&t->queue, NULL));
 		if (!batch)
 			continue;
-		cache_grace(t->cache);
-		batch_reap(t, batch);
+		if (cache_grace(t->cache))
+			batch_keep(t, batch);
+		else
+			batch_reap(t, batch);
 	}
 }
 

@@ -366,6 +366,36 @@ static void context_is_read_only_and_bounded(void **state)
 	close(fd);
 }
 
+/* What the helper is asked for is not there: its buffer is zeros all the same. */
+static void helper_fills_its_buffer(void **state)
+{
+	struct bpf_insn insns[] = {
+		STORE_IMM(BPF_REG_10, -8, -1),
+		STORE_IMM(BPF_REG_10, -16, -1),
+		MOV_IMM(BPF_REG_2, 99),
+		MOV_REG(BPF_REG_3, BPF_REG_10),
+		ADD_IMM(BPF_REG_3, -16),
+		MOV_IMM(BPF_REG_4, 16),
+		CALL(EXTFUSE_FUNC_READ_ARGS),
+		LOAD64(BPF_REG_1, BPF_REG_10, -8),
+		LOAD64(BPF_REG_2, BPF_REG_10, -16),
+		INSN(BPF_ALU64 | BPF_OR | BPF_X, BPF_REG_1, BPF_REG_2, 0, 0),
+		MOV_IMM(BPF_REG_0, -EXDEV),
+		INSN(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_1, 0, 1, 0),
+		MOV_IMM(BPF_REG_0, -EPERM),
+		EXIT(),
+	};
+	int fd = LOAD(insns);
+	struct server s;
+
+	(void)state;
+	assert_true(fd >= 0);
+	server_start(&s, fd, true);
+	assert_int_equal(stat_errno("x"), EPERM);
+	server_stop(&s);
+	close(fd);
+}
+
 /* Lifetime (K4) */
 
 static uint32_t prog_id(int fd)
@@ -455,6 +485,7 @@ int main(void)
 		cmocka_unit_test(never_swallows_a_change),
 		cmocka_unit_test(wants_outputs_complete),
 		cmocka_unit_test(context_is_read_only_and_bounded),
+		cmocka_unit_test(helper_fills_its_buffer),
 		cmocka_unit_test(serves_nothing_after_the_daemon),
 		cmocka_unit_test(test_run_checks_and_clamps),
 	};
