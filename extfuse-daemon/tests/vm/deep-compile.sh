@@ -5,11 +5,9 @@
 # to 8K, READ and WRITE nearly 0.  Wants the tree as /out/linux.tar.
 . "$(dirname "$0")/lib.sh"
 
-compile() {
-	make -s -C "$mnt" ARCH=x86 tinyconfig &&
-		make -s -C "$mnt" ARCH=x86 -j2 kernel/sched/ kernel/locking/ lib/zlib_inflate/ lib/math/
-}
+compile() { make -s -C "$mnt" ARCH=x86 kernel/locking/ lib/zlib_inflate/ lib/math/ kernel/time/; }
 
+# Both start from the same tree; make clean would be half of the work
 count() { compile >/tmp/make.log 2>&1 || { tail /tmp/make.log; return 1; }; counters >"$1"; }
 
 test_kernel_compile() {
@@ -18,6 +16,9 @@ test_kernel_compile() {
 	mount.extfuse "$lower" "$mnt" -o extfuse=off,nopassthrough,attr_timeout=1,entry_timeout=1,negative_timeout=1 || return
 	count /tmp/off || fail "compile on plain FUSE" || return
 	xumount
+	rm -rf "$lower"
+	mkdir "$lower"
+	tar -C "$lower" -xf /out/linux.tar
 	xmount || return
 	count /tmp/on || fail "compile on ExtFUSE" || return
 	for op in GETATTR GETXATTR LOOKUP READ WRITE READLINK OPEN; do
