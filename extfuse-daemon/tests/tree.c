@@ -5,7 +5,6 @@
  * tree walk DIR      print all that can be asked about each object, in an order
  *                    that does not depend on the file system; no access times
  */
-#define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
