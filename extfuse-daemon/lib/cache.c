@@ -206,7 +206,7 @@ static uint64_t change_end(__u32 *changing, __u64 *epoch, uint64_t begun)
 {
 	ADD(epoch, 1);
 	ADD(changing, -1);
-	return begun ? begun + 1 : 0;
+	return begun + 1;
 }
 
 uint64_t cache_begin(struct cache *c, uint64_t nodeid)
@@ -265,8 +265,8 @@ static void row_unlock(__u32 *seqp)
 }
 
 void attr_insert(struct cache *c, uint64_t nodeid, uint64_t epoch,
-		    const struct fuse_attr *attr, uint64_t timeout,
-		    uint64_t atime_until)
+		 const struct fuse_attr *attr, uint64_t timeout,
+		 uint64_t atime_until)
 {
 	struct extfuse_node *node = node_of(c, nodeid);
 
@@ -469,7 +469,7 @@ static bool quiet_at(const struct extfuse_node *node, uint64_t epoch)
 }
 
 int lookup_insert(struct cache *c, uint64_t parent, uint64_t epoch,
-		    const char *name, uint64_t nodeid, uint64_t timeout)
+		  const char *name, uint64_t nodeid, uint64_t timeout)
 {
 	struct extfuse_node *dir = node_of(c, parent);
 	struct extfuse_row *row;

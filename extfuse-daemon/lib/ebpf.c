@@ -102,25 +102,32 @@ static int rung_load(struct ebpf_ctx *ctx)
 	return err;
 }
 
+static size_t map_bytes(const struct bpf_map *map)
+{
+	size_t size = (size_t)bpf_map__value_size(map) *
+		      bpf_map__max_entries(map);
+	long page = sysconf(_SC_PAGESIZE);
+
+	return (size + page - 1) & ~(page - 1);
+}
+
 static int map_memory(struct ebpf_ctx *ctx)
 {
-	long page = sysconf(_SC_PAGESIZE);
 	int i;
 
 	for (i = 0; i < EBPF_NUM_MAPS; i++) {
 		struct bpf_map *map = ctx->maps[i];
-		size_t size = (size_t)bpf_map__value_size(map) *
-			      bpf_map__max_entries(map);
 
 		if (!(bpf_map__map_flags(map) & BPF_F_MMAPABLE))
 			continue;
-		size = (size + page - 1) & ~(page - 1);
-		ctx->mem[i] = mmap(NULL, size, PROT_READ | PROT_WRITE,
-				   MAP_SHARED, bpf_map__fd(map), 0);
+		ctx->mem[i] = mmap(NULL, map_bytes(map),
+				   PROT_READ | PROT_WRITE, MAP_SHARED,
+				   bpf_map__fd(map), 0);
 		if (ctx->mem[i] == MAP_FAILED) {
 			ctx->mem[i] = NULL;
 			ladder_say(ctx, "map %s of %zu bytes: %s",
-				   ladder_map_name(i), size, strerror(errno));
+				   ladder_map_name(i), map_bytes(map),
+				   strerror(errno));
 			return -ENOMEM;
 		}
 	}
@@ -129,19 +136,11 @@ static int map_memory(struct ebpf_ctx *ctx)
 
 static void unmap_memory(struct ebpf_ctx *ctx)
 {
-	long page = sysconf(_SC_PAGESIZE);
 	int i;
 
-	for (i = 0; i < EBPF_NUM_MAPS; i++) {
-		struct bpf_map *map = ctx->maps[i];
-		size_t size;
-
-		if (!ctx->mem[i])
-			continue;
-		size = (size_t)bpf_map__value_size(map) *
-		       bpf_map__max_entries(map);
-		munmap(ctx->mem[i], (size + page - 1) & ~(page - 1));
-	}
+	for (i = 0; i < EBPF_NUM_MAPS; i++)
+		if (ctx->mem[i])
+			munmap(ctx->mem[i], map_bytes(ctx->maps[i]));
 }
 
 static int fill_handlers(struct ebpf_ctx *ctx)

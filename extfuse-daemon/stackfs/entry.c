@@ -63,6 +63,15 @@ int entry_find(struct stackfs *fs, const struct ref *dir, const char *name,
 	return err ? err : ref_node(fs, n, r);
 }
 
+void entry_insert(struct stackfs *fs, const struct node *dir, uint64_t epoch,
+		  const char *name, struct node *n)
+{
+	node_pin(n);
+	if (!lookup_insert(fs->cache, dir->id, epoch, name, n->id,
+			   fs->opts.entry_timeout))
+		node_unpin(&fs->nodes, n->id);
+}
+
 int entry_publish(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 		  const char *name, const struct ref *r,
 		  struct fuse_entry_out *out)
@@ -74,12 +83,8 @@ int entry_publish(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 	err = attr_read(fs, r, &attr);
 	if (err)
 		return err;
-	if (dir && timeout) {
-		node_pin(r->node);
-		if (!lookup_insert(fs->cache, dir->id, epoch, name,
-				     r->node->id, timeout))
-			node_unpin(&fs->nodes, r->node->id);
-	}
+	if (dir)
+		entry_insert(fs, dir, epoch, name, r->node);
 	/* L3: counted before the kernel can forget it. */
 	node_replied(r->node, 1);
 	*out = (struct fuse_entry_out) {

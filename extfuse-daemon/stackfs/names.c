@@ -221,19 +221,13 @@ static void rename_put(struct stackfs *fs, struct change ch[2])
 static void rename_publish(struct stackfs *fs, const struct change ch[2],
 			   const struct victim v[2], unsigned int flags)
 {
-	uint64_t timeout = fs->opts.entry_timeout;
 	struct node *n = v[0].r.node;
 
 	if ((flags & ~RENAME_NOREPLACE) || !v[0].there ||
 	    (v[1].there && v[1].r.node == n))
 		return;
 	entry_negative(fs, ch[0].dir.node, ch[0].epoch, ch[0].name);
-	if (!timeout)
-		return;
-	node_pin(n);
-	if (!lookup_insert(fs->cache, ch[1].dir.node->id, ch[1].epoch,
-			     ch[1].name, n->id, timeout))
-		node_unpin(&fs->nodes, n->id);
+	entry_insert(fs, ch[1].dir.node, ch[1].epoch, ch[1].name, n);
 }
 
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,

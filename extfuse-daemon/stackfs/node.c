@@ -170,11 +170,9 @@ static int node_new(struct nodes *t, int fd, const struct stat *st,
 	atomic_store(&n->pins, 0);
 	atomic_store(&n->dying, false);
 	atomic_store(&n->loose, false);
-	atomic_store(&n->recent, true);
 	/* Added, not set: a stale nodeid's node_get() may be counted there. */
 	atomic_fetch_add(&n->refs, 1);
-	atomic_store(&n->fd, fd);
-	atomic_fetch_add(&t->open_fds, 1);
+	node_fd_set(t, n, fd);
 	atomic_store(&n->id, (uint64_t)n->generation << 32 | n->index);
 	t->count++;
 	hash_grow(t);

@@ -179,6 +179,8 @@ int node_fd_get(struct nodes *t, struct node *n);
 void node_fd_put(struct node *n);
 /** node_fd_same() - is @fd the node's inode?  Takes @fd over if so. */
 bool node_fd_same(struct nodes *t, struct node *n, int fd);
+/** node_fd_set() - @fd, newly opened, is the node's */
+void node_fd_set(struct nodes *t, struct node *n, int fd);
 void node_fd_close(struct nodes *t, struct node *n);
 /** nodes_fd_limit() - raise the descriptor limit, set the bound of nodes */
 void nodes_fd_limit(struct nodes *t);

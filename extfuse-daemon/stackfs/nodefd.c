@@ -45,7 +45,7 @@ static bool handle_equal(const struct file_handle *a,
 	       !memcmp(a->f_handle, b->f_handle, a->handle_bytes);
 }
 
-static void fd_opened(struct nodes *t, struct node *n, int fd)
+void node_fd_set(struct nodes *t, struct node *n, int fd)
 {
 	atomic_store(&n->recent, true);
 	atomic_store(&n->fd, fd);
@@ -67,7 +67,7 @@ static int fd_reopen(struct nodes *t, struct node *n)
 		if (fd < 0)
 			fd = -errno;
 		else
-			fd_opened(t, n, fd);
+			node_fd_set(t, n, fd);
 	}
 	pthread_mutex_unlock(stripe);
 	return fd;
@@ -115,7 +115,7 @@ bool node_fd_same(struct nodes *t, struct node *n, int fd)
 		same = h && n->handle && handle_equal(h, n->handle);
 		free(h);
 		if (same)
-			fd_opened(t, n, fd);
+			node_fd_set(t, n, fd);
 	}
 	pthread_mutex_unlock(stripe);
 	return same;

@@ -137,6 +137,9 @@ int name_check(const char *name);
 /** entry_find() - look a name up in the lower directory, nothing published */
 int entry_find(struct stackfs *fs, const struct ref *dir, const char *name,
 	       struct ref *r);
+/** entry_insert() - publish that @name leads to a node, which the row pins */
+void entry_insert(struct stackfs *fs, const struct node *dir, uint64_t epoch,
+		  const char *name, struct node *n);
 /** entry_publish() - fill an entry for a reply and count it as replied
  *  @epoch: of the directory @dir, from before @name was looked up or made;
  *	    @dir NULL: no name leads there */
