@@ -239,22 +239,23 @@ out:
 	return verdict <= 0;
 }
 
-static int extfuse_io(struct inode *inode, u32 opcode, u32 phase)
+/* Let the program know of I/O that is no request; @k has its arguments. */
+static int extfuse_io(struct inode *inode, struct extfuse_kern *k, u32 opcode,
+		      u32 phase)
 {
 	struct fuse_conn *fc = get_fuse_conn(inode);
 	int verdict = EXTFUSE_PASSTHRU;
-	struct extfuse_kern k = {};
 	bool rejected = false;
 	struct bpf_prog *prog;
 
 	rcu_read_lock();
 	prog = rcu_dereference(fc->extfuse_prog);
 	if (prog && READ_ONCE(fc->connected)) {
-		k.req.opcode = opcode;
-		k.req.phase = phase;
-		k.req.nodeid = get_node_id(inode);
-		extfuse_fill_caller(&k, fc);
-		verdict = extfuse_run(prog, &k, &rejected);
+		k->req.opcode = opcode;
+		k->req.phase = phase;
+		k->req.nodeid = get_node_id(inode);
+		extfuse_fill_caller(k, fc);
+		verdict = extfuse_run(prog, k, &rejected);
 		if (rejected)
 			atomic64_inc(&fc->extfuse_rejected);
 	}
@@ -262,29 +263,113 @@ static int extfuse_io(struct inode *inode, u32 opcode, u32 phase)
 	return verdict;
 }
 
+static int extfuse_begin(struct inode *inode, u32 opcode, u32 phase, u64 *cookie)
+{
+	struct extfuse_kern k = {
+		.req.out_numargs = 1,
+		.req.out_size[0] = sizeof(*cookie),
+		.out[0] = { cookie, sizeof(*cookie) },
+	};
+
+	*cookie = 0;
+	return extfuse_io(inode, &k, opcode, phase);
+}
+
+static int extfuse_lower_attr(struct file *file, struct fuse_attr *attr)
+{
+	struct fuse_file *ff = file->private_data;
+	struct user_namespace *ns = ff->fm->fc->user_ns;
+	const struct cred *old;
+	struct kstat st;
+	int err;
+
+	old = override_creds(ff->cred);
+	err = vfs_getattr_nosec(&fuse_file_passthrough(ff)->f_path, &st,
+				STATX_BASIC_STATS, AT_STATX_SYNC_AS_STAT);
+	revert_creds(old);
+	if (err)
+		return err;
+	*attr = (struct fuse_attr) {
+		.ino = st.ino,
+		.size = st.size,
+		.blocks = st.blocks,
+		.atime = st.atime.tv_sec,
+		.mtime = st.mtime.tv_sec,
+		.ctime = st.ctime.tv_sec,
+		.atimensec = st.atime.tv_nsec,
+		.mtimensec = st.mtime.tv_nsec,
+		.ctimensec = st.ctime.tv_nsec,
+		.mode = st.mode,
+		.nlink = st.nlink,
+		.uid = from_kuid_munged(ns, st.uid),
+		.gid = from_kgid_munged(ns, st.gid),
+		.rdev = new_encode_dev(st.rdev),
+		.blksize = st.blksize,
+	};
+	return 0;
+}
+
 /**
  * extfuse_io_enter() - before I/O of a passthrough file
  * @inode: the file's inode
  * @opcode: FUSE_READ or FUSE_WRITE
+ * @cookie: receives what extfuse_io_exit() wants back
  *
  * Return: EXTFUSE_UPCALL to have the daemon do it, EXTFUSE_PASSTHRU, or
  * EXTFUSE_PASSTHRU_EXIT when extfuse_io_exit() must be called afterwards
  */
-int extfuse_io_enter(struct inode *inode, u32 opcode)
+int extfuse_io_enter(struct inode *inode, u32 opcode, u64 *cookie)
 {
-	return extfuse_io(inode, opcode, EXTFUSE_PHASE_ENTER);
+	return extfuse_begin(inode, opcode, EXTFUSE_PHASE_ENTER, cookie);
 }
 
 /**
- * extfuse_io_exit() - after I/O of a passthrough file
- * @inode: the file's inode
+ * extfuse_io_exit() - after a change of a passthrough file
+ * @file: the file
  * @opcode: FUSE_READ or FUSE_WRITE
  * @verdict: what extfuse_io_enter() returned
+ * @cookie: what it filled in
  */
-void extfuse_io_exit(struct inode *inode, u32 opcode, int verdict)
+void extfuse_io_exit(struct file *file, u32 opcode, int verdict, u64 cookie)
 {
-	if (verdict == EXTFUSE_PASSTHRU_EXIT)
-		extfuse_io(inode, opcode, EXTFUSE_PHASE_EXIT);
+	struct extfuse_kern k = {};
+	struct fuse_attr attr;
+
+	if (verdict != EXTFUSE_PASSTHRU_EXIT)
+		return;
+	if (!extfuse_lower_attr(file, &attr)) {
+		k.req.in_numargs = 2;
+		k.req.in_size[0] = sizeof(cookie);
+		k.req.in_size[1] = sizeof(attr);
+		k.in[0].value = &cookie;
+		k.in[1].value = &attr;
+	}
+	extfuse_io(file_inode(file), &k, opcode, EXTFUSE_PHASE_EXIT);
+}
+
+/**
+ * extfuse_accessed() - after a read or mmap of a passthrough file
+ * @file: the file
+ *
+ * A backing file of a connection with a program is opened with O_NOATIME, and
+ * its atime is moved here, by the rules of the lower mount: so the program sees
+ * it before and after, and reads that do not move it cost nothing.
+ */
+void extfuse_accessed(struct file *file)
+{
+	struct file *backing = fuse_file_passthrough(file->private_data);
+	struct inode *inode = file_inode(file);
+	int verdict;
+	u64 cookie;
+
+	if ((file->f_flags & O_NOATIME) || !(backing->f_flags & O_NOATIME) ||
+	    !atime_needs_update(&backing->f_path, file_inode(backing)))
+		return;
+	verdict = extfuse_begin(inode, FUSE_READ, EXTFUSE_PHASE_ATIME, &cookie);
+	touch_atime(&backing->f_path);
+	fuse_attr_moved(inode);
+	fuse_invalidate_attr_mask(inode, STATX_ATIME);
+	extfuse_io_exit(file, FUSE_READ, verdict, cookie);
 }
 
 /*
@@ -308,8 +393,10 @@ void extfuse_submit_end(struct inode *inode)
  */
 void extfuse_end_write(struct inode *inode)
 {
+	struct extfuse_kern k = {};
+
 	if (READ_ONCE(get_fuse_inode(inode)->extfuse_submitter) != current)
-		extfuse_io(inode, FUSE_WRITE, EXTFUSE_PHASE_EXIT);
+		extfuse_io(inode, &k, FUSE_WRITE, EXTFUSE_PHASE_EXIT);
 }
 
 /**
@@ -322,11 +409,13 @@ void extfuse_end_write(struct inode *inode)
  */
 void extfuse_mmap(struct inode *inode, struct vm_area_struct *vma)
 {
+	struct extfuse_kern k = {};
+
 	if (!extfuse_attached(get_fuse_conn(inode)) ||
 	    (vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) !=
 	    (VM_SHARED | VM_MAYWRITE))
 		return;
-	extfuse_io(inode, FUSE_WRITE, EXTFUSE_PHASE_MMAP);
+	extfuse_io(inode, &k, FUSE_WRITE, EXTFUSE_PHASE_MMAP);
 	fuse_invalidate_attr(inode);
 }
 

@@ -16,8 +16,9 @@ void extfuse_load_prog(struct fuse_conn *fc, struct fuse_init_out *out);
 void extfuse_unload_prog(struct fuse_conn *fc);
 bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
 			  ssize_t *ret);
-int extfuse_io_enter(struct inode *inode, u32 opcode);
-void extfuse_io_exit(struct inode *inode, u32 opcode, int verdict);
+int extfuse_io_enter(struct inode *inode, u32 opcode, u64 *cookie);
+void extfuse_io_exit(struct file *file, u32 opcode, int verdict, u64 cookie);
+void extfuse_accessed(struct file *file);
 void extfuse_submit_begin(struct inode *inode);
 void extfuse_submit_end(struct inode *inode);
 void extfuse_end_write(struct inode *inode);
@@ -53,12 +54,17 @@ static inline bool extfuse_request_send(struct fuse_mount *fm,
 	return false;
 }
 
-static inline int extfuse_io_enter(struct inode *inode, u32 opcode)
+static inline int extfuse_io_enter(struct inode *inode, u32 opcode, u64 *cookie)
 {
 	return EXTFUSE_PASSTHRU;
 }
 
-static inline void extfuse_io_exit(struct inode *inode, u32 opcode, int verdict)
+static inline void extfuse_io_exit(struct file *file, u32 opcode, int verdict,
+				   u64 cookie)
+{
+}
+
+static inline void extfuse_accessed(struct file *file)
 {
 }
 
@@ -94,5 +100,11 @@ static inline bool extfuse_attached(struct fuse_conn *fc)
 }
 
 #endif /* CONFIG_FUSE_EXTFUSE */
+
+/* How backing files are opened: see extfuse_accessed() */
+static inline unsigned int extfuse_open_flags(struct fuse_conn *fc)
+{
+	return extfuse_attached(fc) ? O_NOATIME : 0;
+}
 
 #endif /* _FS_FUSE_EXTFUSE_H */

@@ -251,8 +251,9 @@ static int extfuse_clamp(const struct extfuse_kern *k, int ret, bool *rejected)
  */
 int extfuse_run(struct bpf_prog *prog, struct extfuse_kern *k, bool *rejected)
 {
-	k->may_write = k->req.phase == EXTFUSE_PHASE_REQUEST &&
-		       (extfuse_ops[k->req.opcode].policy & EXTFUSE_OP_SERVE);
+	k->may_write = k->req.phase == EXTFUSE_PHASE_REQUEST ?
+		       extfuse_ops[k->req.opcode].policy & EXTFUSE_OP_SERVE :
+		       k->req.phase != EXTFUSE_PHASE_EXIT;
 	k->written = 0;
 	return extfuse_clamp(k, (int)bpf_prog_run_pin_on_cpu(prog, k),
 			     rejected);
@@ -276,7 +277,7 @@ static int extfuse_test_sizes(struct extfuse_test *t)
 	if (req->opcode >= EXTFUSE_MAX_OPS || !extfuse_ops[req->opcode].known ||
 	    req->in_numargs > EXTFUSE_MAX_IN ||
 	    req->out_numargs > EXTFUSE_MAX_OUT ||
-	    req->phase > EXTFUSE_PHASE_MMAP || req->padding)
+	    req->phase > EXTFUSE_PHASE_ATIME || req->padding)
 		return -EINVAL;
 	for (i = 0; i < req->in_numargs; i++) {
 		if (req->in_size[i] > PAGE_SIZE)

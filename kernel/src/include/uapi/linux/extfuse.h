@@ -17,7 +17,7 @@
  *	EXTFUSE_PASSTHRU	READ and WRITE of a passthrough file: the kernel
  *				does the I/O on the lower file
  *	EXTFUSE_PASSTHRU_EXIT	likewise, and the program runs once more, in
- *				phase EXTFUSE_PHASE_EXIT, when the I/O is over
+ *				phase EXTFUSE_PHASE_EXIT, when it is over
  *
  * Which of these is allowed depends on the opcode (EXTFUSE_OPS below).  The
  * driver turns all else into EXTFUSE_UPCALL and counts it as rejected.
@@ -35,7 +35,7 @@
 #include <linux/fuse.h>
 
 /* Number of this interface: any change of this file's meaning moves it. */
-#define EXTFUSE_ABI		1
+#define EXTFUSE_ABI		2
 
 /* Free in 6.12 as in 7.x: upstream froze both lists. */
 #define EXTFUSE_PROG_TYPE	33
@@ -125,12 +125,20 @@
 #define EXTFUSE_MAX_IN		3
 #define EXTFUSE_MAX_OUT		2
 
-/* When the program runs. */
+/*
+ * When the program runs.
+ *
+ * Lower file I/O is not a request and has other arguments: in ENTER and ATIME
+ * the only output is a __u64 that the program sees again in EXIT; in EXIT the
+ * inputs are that __u64 and the lower file's attributes (struct fuse_attr), read
+ * when the change was over.  An asynchronous write ends without arguments.
+ */
 enum extfuse_phase {
 	EXTFUSE_PHASE_REQUEST	= 0,	/* a request, before it is sent */
 	EXTFUSE_PHASE_ENTER	= 1,	/* READ, WRITE: before lower file I/O */
-	EXTFUSE_PHASE_EXIT	= 2,	/* READ, WRITE: after it */
+	EXTFUSE_PHASE_EXIT	= 2,	/* READ, WRITE: the change is over */
 	EXTFUSE_PHASE_MMAP	= 3,	/* WRITE: a shared writable mapping */
+	EXTFUSE_PHASE_ATIME	= 4,	/* READ: before the lower atime moves */
 };
 
 /**
@@ -218,17 +226,19 @@ struct extfuse_status {
  *		directory, of its names; never 0 and never set back
  * @attr_epoch:	@epoch from before @attr was read from the lower file
  * @attr_deadline: time after which @attr is not served
- * @atime_until: reads before that time leave the lower file's atime alone
+ * @atime_until: reads by the daemon before that time leave the lower file's
+ *		atime alone (those by the kernel say when they do not)
  * @served:	lookups of this node answered by a program so far
  * @xattr_epoch: moved after each change of the node's extended attributes
  * @noxattr_epoch: @xattr_epoch from before the node was seen to have none
  * @noxattr_deadline: time after which that is not believed
  * @changing:	changes of the attributes under way
  * @xattr_changing: changes of the extended attributes under way
- * @seq:	odd while the daemon writes the row's cached part
+ * @seq:	odd while the row's cached part is written, by the daemon or by
+ *		a program in EXTFUSE_PHASE_EXIT
  * @flags:	EXTFUSE_NODE_*
  * @writers:	files open for writing
- * @padding:	0
+ * @readers:	reads by the daemon under way that may meet a moving atime
  * @attr:	the attributes
  *
  * @attr may be served while @changing is 0, @attr_epoch == @epoch, the
@@ -252,7 +262,7 @@ struct extfuse_node {
 	__u32	seq;
 	__u32	flags;
 	__u32	writers;
-	__u32	padding;
+	__u32	readers;
 	struct fuse_attr attr;
 	__u64	reserved;
 };
