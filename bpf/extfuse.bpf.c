@@ -268,9 +268,40 @@ HANDLER(FLUSH)
 }
 
 /*
- * Passthrough I/O.  A read changes the lower file's atime or it does not, which
- * the daemon knew when it published; only if it may, the row has to go.
+ * C2: counted in before, out after, and in between the epoch moves.  What the
+ * attributes are at the end is published if nobody else ended a change since
+ * the begin; who began one will void it.
  */
+static __always_inline int change_begin(struct extfuse_req *req,
+					struct extfuse_node *node)
+{
+	__u64 epoch;
+
+	__sync_fetch_and_add(&node->changing, 1);
+	epoch = READ_ONCE(node->epoch);
+	/* refused: the end finds no epoch, and publishes nothing */
+	bpf_extfuse_write_args(req, EXTFUSE_OUT_PARAM_0, &epoch, sizeof(epoch));
+	return EXTFUSE_PASSTHRU_EXIT;
+}
+
+static __always_inline int change_end(struct extfuse_req *req,
+				      struct extfuse_node *node)
+{
+	__u64 epoch = __sync_fetch_and_add(&node->epoch, 1);
+	struct fuse_attr attr;
+	__u64 begun;
+
+	if (bpf_extfuse_read_args(req, EXTFUSE_IN_PARAM_0_VALUE, &begun,
+				  sizeof(begun)) == sizeof(begun) &&
+	    begun == epoch &&
+	    bpf_extfuse_read_args(req, EXTFUSE_IN_PARAM_1_VALUE, &attr,
+				  sizeof(attr)) == sizeof(attr))
+		node_publish(node, epoch + 1, &attr);
+	__sync_fetch_and_add(&node->changing, -1);
+	return EXTFUSE_PASSTHRU;
+}
+
+/* Passthrough I/O.  A read is a change where it moves the lower atime. */
 HANDLER(READ)
 {
 	struct extfuse_node *node;
@@ -280,14 +311,14 @@ HANDLER(READ)
 	node = node_get(req->nodeid);
 	if (!node)
 		return upcall(req);
-	if (req->phase == EXTFUSE_PHASE_EXIT) {
-		change_end(node);
-		return EXTFUSE_PASSTHRU;
-	}
-	if (atime_stable(node))
+	switch (req->phase) {
+	case EXTFUSE_PHASE_ATIME:
+		return change_begin(req, node);
+	case EXTFUSE_PHASE_EXIT:
+		return change_end(req, node);
+	default:
 		return passthru(req, EXTFUSE_PASSTHRU);
-	change_begin(node);
-	return passthru(req, EXTFUSE_PASSTHRU_EXIT);
+	}
 }
 
 HANDLER(WRITE)
@@ -300,17 +331,15 @@ HANDLER(WRITE)
 	if (!node)
 		return upcall(req);
 	switch (req->phase) {
-	case EXTFUSE_PHASE_ENTER:
-		change_begin(node);
-		return passthru(req, EXTFUSE_PASSTHRU_EXIT);
 	case EXTFUSE_PHASE_MMAP:
 		/* stores have no request: not served any more, ever */
 		__sync_fetch_and_or(&node->flags, EXTFUSE_NODE_MMAPPED);
 		__sync_fetch_and_add(&node->epoch, 1);
 		return EXTFUSE_PASSTHRU;
+	case EXTFUSE_PHASE_EXIT:
+		return change_end(req, node);
 	default:
-		change_end(node);
-		return EXTFUSE_PASSTHRU;
+		return passthru(req, change_begin(req, node));
 	}
 }
 

@@ -68,6 +68,8 @@ const volatile __u32 entry_mask = 0;
 const volatile __u32 entry_long_mask = 0;
 const volatile __u32 xattr_mask = 0;
 const volatile __u64 hash_seed = 0;
+/* For how many ns attributes that a program read itself are served, 0: never. */
+const volatile __u64 attr_timeout = 0;
 
 #define COUNT(req, what) do {						\
 	__u32 __op = (req)->opcode;					\
@@ -153,16 +155,22 @@ static __always_inline __u64 node_read_attr(struct extfuse_node *node,
 	return deadline;
 }
 
-/* Counted in before, out after, and in between the epoch moves (C2). */
-static __always_inline void change_begin(struct extfuse_node *node)
+/* The one writer of a row's cached part; others give way. */
+static __always_inline void node_publish(struct extfuse_node *node, __u64 epoch,
+					 const struct fuse_attr *attr)
 {
-	__sync_fetch_and_add(&node->changing, 1);
-}
+	__u64 now = bpf_ktime_get_coarse_ns();
+	__u32 seq = READ_ONCE(node->seq);
 
-static __always_inline void change_end(struct extfuse_node *node)
-{
-	__sync_fetch_and_add(&node->epoch, 1);
-	__sync_fetch_and_add(&node->changing, -1);
+	if (!attr_timeout || (seq & 1) ||
+	    __sync_val_compare_and_swap(&node->seq, seq, seq + 1) != seq)
+		return;
+	__builtin_memcpy(&node->attr, attr, sizeof(*attr));
+	WRITE_ONCE(node->attr_deadline,
+		   attr_timeout > ~now ? ~0ULL : now + attr_timeout);
+	WRITE_ONCE(node->atime_until, 0);
+	WRITE_ONCE(node->attr_epoch, epoch);
+	__sync_fetch_and_add(&node->seq, 1);
 }
 
 static __always_inline bool atime_stable(struct extfuse_node *node)

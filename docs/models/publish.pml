@@ -12,11 +12,14 @@
  * and smp_rmb() keep these steps in order.  A serve changes nothing, so one of
  * them, at any time, stands for all.
  *
- * -DATTRS: one file's attributes.  -DNAMES: one name, what it leads to, and
- * the attributes of that, which a look-up answers together.
+ * -DATTRS: one file's attributes, with -DMMAP stored to through a mapping
+ * instead of written.  -DATIME: the same, where reads move them
+ * after a write.  -DNAMES: one name, what it leads to, and the attributes of
+ * that, which a look-up answers together.
  *
  * -D makes an error on purpose: NO_EPOCH_CHECK END_WITHOUT_EPOCH NO_CHANGING
- * NO_SEQ END_REVERSED EPOCH_AFTER_READ ENTRY_NO_QUIET ENTRY_NO_DROP
+ * NO_SEQ END_REVERSED EPOCH_AFTER_READ END_PUBLISHES_ALWAYS READ_UNCOUNTED
+ * READ_NO_RECHECK ENTRY_NO_QUIET ENTRY_NO_DROP
  */
 #define DIR	0
 #define A	1	/* nodes; 0 as a target: there is no such name */
@@ -28,15 +31,20 @@ byte epoch[NODES] = 1, changing[NODES], seq[NODES], attr_epoch[NODES] = 1;
 byte attr_lo[NODES], attr_hi[NODES];
 bool mmapped;
 
+/* cache_read_begin(): the row's atime_until, and the reads that it let pass */
+bool stable = true;
+byte readers;
+
 /* A row of entry_map: key 1 is our name, 2 another one. */
 byte row_seq, row_key, row_target;
 bool row_stale, table_lock;
 
 /* The lower file system; what has been true there since the serve began. */
 byte lower_attr[NODES], lower_name = A;
+bool due;			/* the next read moves atime */
 int seen;
 
-#ifdef ATTRS
+#ifndef NAMES
 #define NOW	(1 << lower_attr[A])
 #else
 #define ANSWER(target, attr) (1 << (4 * (target) + (attr)))
@@ -53,7 +61,7 @@ inline lower_moves()
 
 inline lower_change(node)
 {
-	d_step { lower_attr[node]++; lower_moves() }
+	d_step { lower_attr[node]++; due = true; lower_moves() }
 }
 
 /* A change, by a program or by the daemon */
@@ -80,6 +88,12 @@ inline change_end(node)
 /* attr_insert(): of two writers one gives way */
 inline put_attr(node, at, value)
 {
+#if defined(ATIME) && !defined(READ_UNCOUNTED)
+	if
+	:: moves && readers -> goto given_way
+	:: else
+	fi;
+#endif
 	if
 #ifndef NO_EPOCH_CHECK
 	:: epoch[node] != at
@@ -91,22 +105,33 @@ inline put_attr(node, at, value)
 #ifdef ATTRS
 			attr_hi[node] = value;
 #endif
+#ifdef ATIME
+			stable = !moves;
+#endif
 			attr_epoch[node] = at;
 			seq[node]++
 		:: else
 		fi
-	fi
+	fi;
+given_way:
+	skip
 }
+
+#ifdef ATIME
+#define fstat(node) d_step { value = lower_attr[node]; moves = due }
+#else
+#define fstat(node) value = lower_attr[node]
+#endif
 
 /* attr_read(): fstat() and publish */
 inline attr_read(node)
 {
 #ifdef EPOCH_AFTER_READ
-	value = lower_attr[node];
+	fstat(node);
 	at = epoch[node];
 #else
 	at = epoch[node];
-	value = lower_attr[node];
+	fstat(node);
 #endif
 	put_attr(node, at, value);
 	d_step { at = 0; value = 0 }
@@ -153,16 +178,42 @@ inline read_attr(node)
 #endif
 }
 
-#ifdef ATTRS
-/* A passthrough WRITE, which the lower file system does in two steps. */
-active proctype writer()
+/* attr_delete() */
+inline attr_void()
 {
 	changing[A]++;
-	lower_change(A);
-	lower_change(A);
-	change_end(A)
+	epoch[A]++;
+	changing[A]--
 }
 
+#ifdef ATTRS
+#ifndef MMAP
+/*
+ * A passthrough WRITE, which the lower file system does in two steps; the
+ * program publishes what it came to (change_end() of bpf/extfuse.bpf.c).
+ */
+active proctype writer()
+{
+	byte at, value;
+	bool alone;
+
+	change_begin(A, at);
+	lower_change(A);
+	lower_change(A);
+	value = lower_attr[A];
+#ifdef END_PUBLISHES_ALWAYS
+	d_step { alone = true; at = epoch[A]; epoch[A]++ };
+#else
+	d_step { alone = epoch[A] == at; epoch[A]++ };
+#endif
+	if
+	:: alone -> put_attr(A, at + 1, value)
+	:: else
+	fi;
+	changing[A]--;
+	d_step { at = 0; value = 0; alone = false }
+}
+#else
 /* A shared mapping: nobody announces the stores, so nothing is served more. */
 active proctype mapper()
 {
@@ -170,6 +221,7 @@ active proctype mapper()
 	epoch[A]++;
 	lower_change(A)
 }
+#endif
 
 active proctype getattr()
 {
@@ -185,11 +237,81 @@ active proctype setattr()
 
 	change_begin(A, at);
 	lower_change(A);
-	value = lower_attr[A];
+	fstat(A);
 	change_end(A);
 	put_attr(A, at + 1, value);
 	d_step { at = 0; value = 0 }
 }
+#endif
+
+#ifdef ATIME
+/* A change that may publish what it made, and one that does not. */
+active proctype change()
+{
+	byte at, value;
+	bool moves;
+
+	change_begin(A, at);
+	lower_change(A);
+	fstat(A);
+	change_end(A);
+	if
+	:: put_attr(A, at + 1, value)
+	:: skip
+	fi;
+	d_step { at = 0; value = 0; moves = false }
+}
+
+active proctype getattr()
+{
+	byte at, value;
+	bool moves;
+
+	attr_read(A);
+	moves = false
+}
+
+/* READ, READLINK or READDIR by the daemon */
+active proctype reader()
+{
+	byte at;
+	bool watched;
+
+	readers++;
+	at = epoch[A];
+	if
+	:: attr_epoch[A] == at -> watched = stable
+	:: else
+	fi;
+	if
+	:: watched
+	:: else -> change_begin(A, at)
+	fi;
+	d_step {
+		if
+		:: due -> lower_attr[A]++; due = false; lower_moves()
+		:: else
+		fi
+	};
+	if
+	:: !watched -> change_end(A)
+#ifndef READ_NO_RECHECK
+	:: watched && changing[A] -> attr_void()
+	:: watched && !changing[A] ->
+		if
+		:: epoch[A] != at -> attr_void()
+		:: else
+		fi
+#else
+	:: watched
+#endif
+	fi;
+	readers--;
+	d_step { at = 0; watched = false }
+}
+#endif
+
+#ifndef NAMES
 
 active proctype serve()
 {
@@ -197,7 +319,10 @@ active proctype serve()
 
 	seen = NOW;
 	read_attr(A);
-	assert(lo == hi && (seen & (1 << lo)));
+#ifdef ATTRS
+	assert(lo == hi);
+#endif
+	assert(seen & (1 << lo));
 upcall:	seen = 0
 }
 #endif

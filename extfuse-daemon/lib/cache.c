@@ -20,6 +20,9 @@
 #define STORE(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define ADD(p, v)	__atomic_add_fetch(p, v, __ATOMIC_SEQ_CST)
 
+/* Longer than a read takes: one that ends later may meet another day. */
+#define READ_NS		60000000000ULL
+
 /* entry_map, entry_long_map or xattr_map */
 struct table {
 	char *mem;
@@ -139,6 +142,7 @@ void cache_node_add(struct cache *c, uint64_t nodeid)
 	STORE(&node->served, 0);
 	STORE(&node->flags, 0);
 	STORE(&node->writers, 0);
+	STORE(&node->readers, 0);
 	STORE(&node->changing, 0);
 	STORE(&node->xattr_changing, 0);
 	ADD(&c->used_nodes, 1);
@@ -249,6 +253,54 @@ void cache_writers(struct cache *c, uint64_t nodeid, int change)
 		ADD(&node->writers, change);
 }
 
+/* Is @epoch the node's, and nobody about to move it? (C2) */
+static bool quiet_at(const struct extfuse_node *node, uint64_t epoch)
+{
+	return epoch && !__atomic_load_n(&node->changing, __ATOMIC_SEQ_CST) &&
+	       __atomic_load_n(&node->epoch, __ATOMIC_SEQ_CST) == epoch;
+}
+
+/*
+ * A read that leaves atime alone, by what the row says, is no change; but a
+ * change under way may make it one.  So it counts itself in before it looks,
+ * which keeps others from publishing an atime that reads move, and if anything
+ * was not quiet all the time it voids what was published since it looked.
+ */
+struct cache_read cache_read_begin(struct cache *c, uint64_t nodeid)
+{
+	struct extfuse_node *node = node_of(c, nodeid);
+	struct cache_read r = { 0 };
+	uint64_t until = 0;
+
+	if (!node)
+		return r;
+	ADD(&node->readers, 1);
+	r.epoch = __atomic_load_n(&node->epoch, __ATOMIC_SEQ_CST);
+	if (LOAD(&node->attr_epoch) == r.epoch)
+		until = LOAD(&node->atime_until);
+	if (until == CACHE_FOREVER) {
+		ADD(&node->readers, -1);
+		r.epoch = 0;
+	} else if (until < now_ns() + READ_NS) {
+		r.change = true;
+		r.epoch = change_begin(&node->changing, &node->epoch);
+	}
+	return r;
+}
+
+void cache_read_end(struct cache *c, uint64_t nodeid, struct cache_read r)
+{
+	struct extfuse_node *node = node_of(c, nodeid);
+
+	if (!node || !r.epoch)
+		return;
+	if (r.change)
+		change_end(&node->changing, &node->epoch, r.epoch);
+	else if (!quiet_at(node, r.epoch))
+		attr_delete(c, nodeid);
+	ADD(&node->readers, -1);
+}
+
 /* A row's even sequence becomes odd for one writer; others give way. */
 static bool row_lock(__u32 *seqp)
 {
@@ -271,7 +323,11 @@ void attr_insert(struct cache *c, uint64_t nodeid, uint64_t epoch,
 	struct extfuse_node *node = node_of(c, nodeid);
 
 	/* an older epoch would do no harm, only overwrite a newer one's */
-	if (!node || !epoch || !timeout || LOAD(&node->epoch) != epoch ||
+	if (!node || !epoch || !timeout || LOAD(&node->epoch) != epoch)
+		return;
+	/* see cache_read_begin() */
+	if ((!atime_until &&
+	     __atomic_load_n(&node->readers, __ATOMIC_SEQ_CST)) ||
 	    !row_lock(&node->seq))
 		return;
 	memcpy(&node->attr, attr, sizeof(*attr));
@@ -304,18 +360,6 @@ bool attr_fetch(const struct cache *c, uint64_t nodeid, struct fuse_attr *attr)
 void attr_delete(struct cache *c, uint64_t nodeid)
 {
 	cache_end(c, nodeid, cache_begin(c, nodeid));
-}
-
-bool cache_atime_stable(const struct cache *c, uint64_t nodeid)
-{
-	struct extfuse_node *node = node_of(c, nodeid);
-	uint64_t epoch;
-
-	if (!node)
-		return false;
-	epoch = LOAD(&node->epoch);
-	return LOAD(&node->attr_epoch) == epoch &&
-	       LOAD(&node->atime_until) > now_ns();
 }
 
 void cache_put_noxattr(struct cache *c, uint64_t nodeid, uint64_t epoch,
@@ -459,13 +503,6 @@ static struct extfuse_row *table_begin_row(struct cache *c, struct table *t,
 static struct table *entry_table(struct cache *c, const struct key *k)
 {
 	return k->len <= c->entries.max_name ? &c->entries : &c->long_entries;
-}
-
-/* Is @epoch the node's, and nobody about to move it? (C2) */
-static bool quiet_at(const struct extfuse_node *node, uint64_t epoch)
-{
-	return epoch && !__atomic_load_n(&node->changing, __ATOMIC_SEQ_CST) &&
-	       __atomic_load_n(&node->epoch, __ATOMIC_SEQ_CST) == epoch;
 }
 
 int lookup_insert(struct cache *c, uint64_t parent, uint64_t epoch,

@@ -96,8 +96,23 @@ bool attr_fetch(const struct cache *c, uint64_t nodeid, struct fuse_attr *attr);
 /** attr_delete() - the published attributes are true no longer, for a reason
  *  other than a change between cache_begin() and cache_end() */
 void attr_delete(struct cache *c, uint64_t nodeid);
-/** cache_atime_stable() - will a read now leave the published atime alone? */
-bool cache_atime_stable(const struct cache *c, uint64_t nodeid);
+/**
+ * struct cache_read - a read of the lower inode that may move its atime
+ * @epoch:	of the node, 0: nothing to watch
+ * @change:	the read is treated as a change
+ */
+struct cache_read {
+	uint64_t epoch;
+	bool change;
+};
+
+/**
+ * cache_read_begin(), cache_read_end() - around such a read, by the daemon
+ *
+ * The reply goes out after cache_read_end(), unless @epoch is 0.
+ */
+struct cache_read cache_read_begin(struct cache *c, uint64_t nodeid);
+void cache_read_end(struct cache *c, uint64_t nodeid, struct cache_read r);
 
 /**
  * lookup_insert() - publish that @name in @parent is @nodeid, 0: is nothing

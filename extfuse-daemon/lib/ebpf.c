@@ -205,7 +205,7 @@ int ebpf_check(const char *path, const struct ebpf_opts *opts)
 	return err;
 }
 
-static int load(struct ebpf_ctx *ctx, uint32_t entries)
+static int load(struct ebpf_ctx *ctx, uint32_t entries, uint64_t attr_timeout)
 {
 	int err = ladder_object(ctx);
 
@@ -213,6 +213,9 @@ static int load(struct ebpf_ctx *ctx, uint32_t entries)
 		err = ladder_kernel(ctx);
 	if (!err)
 		err = set_sizes(ctx, entries);
+	if (!err)
+		err = set_rodata(ctx, "attr_timeout", &attr_timeout,
+				 sizeof(attr_timeout));
 	if (!err)
 		err = rung_load(ctx);
 	if (!err)
@@ -238,7 +241,7 @@ int ebpf_init(const char *path, const struct ebpf_opts *opts,
 	ctx = ctx_new(path, opts);
 	if (!ctx)
 		return -ENOMEM;
-	err = load(ctx, round_pow2(entries));
+	err = load(ctx, round_pow2(entries), opts ? opts->attr_timeout : 0);
 	if (err) {
 		ebpf_fini(ctx);
 		return err;

@@ -32,12 +32,15 @@ enum ebpf_map {
  * @size:	sizeof(struct ebpf_opts) of the caller
  * @max_entries: names and nodes that the maps hold (rounded up to a power of
  *		two), 0: 131072
+ * @attr_timeout: for how many ns the program may serve attributes that it read
+ *		itself, after I/O on a passthrough file; 0: not at all
  * @log:	takes one line without newline for each rung of the version ladder
  *		that fails; NULL: silence
  */
 struct ebpf_opts {
 	size_t size;
 	uint32_t max_entries;
+	uint64_t attr_timeout;
 	void (*log)(const char *line);
 };
 

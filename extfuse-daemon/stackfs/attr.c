@@ -80,11 +80,6 @@ static uint64_t atime_until(const struct stackfs *fs, const struct node *n,
 	return until > 0 ? until : 0;
 }
 
-bool atime_may_change(const struct stackfs *fs, const struct node *n)
-{
-	return fs->cache && !cache_atime_stable(fs->cache, n->id);
-}
-
 void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 		  const struct stat *st, struct fuse_attr_out *out)
 {

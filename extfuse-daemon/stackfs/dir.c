@@ -178,28 +178,15 @@ static void plus_fill(struct stackfs *fs, const struct ref *dir,
 	}
 }
 
-static struct dirent *dir_next(struct stackfs *fs, struct dirhandle *d)
+static struct dirent *dir_next(struct dirhandle *d)
 {
-	uint64_t epoch = 0, id = d->node->id;
-	bool atime;
-	int err;
-
-	if (d->next)
-		return d->next;
-	atime = atime_may_change(fs, d->node);
-	if (atime)
-		epoch = cache_begin(fs->cache, id);
 	errno = 0;
-	d->next = readdir(d->dir);
-	err = errno;
-	if (atime)
-		cache_end(fs->cache, id, epoch);
-	errno = err;
+	if (!d->next)
+		d->next = readdir(d->dir);
 	return d->next;
 }
 
-static int dir_fill(struct stackfs *fs, struct dirhandle *d,
-		    struct dirbuf *b, off_t off)
+static int dir_fill(struct dirhandle *d, struct dirbuf *b, off_t off)
 {
 	struct dirent *de;
 
@@ -208,7 +195,7 @@ static int dir_fill(struct stackfs *fs, struct dirhandle *d,
 		d->next = NULL;
 		d->pos = off;
 	}
-	while ((de = dir_next(fs, d)) && has_room(b, de)) {
+	while ((de = dir_next(d)) && has_room(b, de)) {
 		add_entry(b, de);
 		d->pos = de->d_off;
 		d->next = NULL;
@@ -229,20 +216,19 @@ static void plus_take_back(struct stackfs *fs, const struct dirbuf *b)
 	}
 }
 
-/* The reading changes atime (C2); looking up what was read does not. */
+/* The reading may move atime (C2); looking up what was read does not. */
 static int dir_read_names(struct stackfs *fs, const struct ref *r,
 			  struct dirhandle *d, struct dirbuf *b, off_t off)
 {
+	uint64_t id = d->node->id;
 	struct fuse_attr_out attr;
-	uint64_t epoch;
+	struct cache_read watch;
 	int err;
 
-	if (!atime_may_change(fs, d->node))
-		return dir_fill(fs, d, b, off);
-	epoch = cache_begin(fs->cache, d->node->id);
-	err = dir_fill(fs, d, b, off);
-	cache_end(fs->cache, d->node->id, epoch);
-	return err ? err : attr_read(fs, r, &attr);
+	watch = cache_read_begin(fs->cache, id);
+	err = dir_fill(d, b, off);
+	cache_read_end(fs->cache, id, watch);
+	return err || !watch.change ? err : attr_read(fs, r, &attr);
 }
 
 static int dir_read(struct stackfs *fs, struct dirhandle *d, struct dirbuf *b,

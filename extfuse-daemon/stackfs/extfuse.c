@@ -80,6 +80,7 @@ static struct ebpf_opts object_opts(const struct stackfs *fs)
 	return (struct ebpf_opts) {
 		.size = sizeof(struct ebpf_opts),
 		.max_entries = fs->opts.max_entries,
+		.attr_timeout = fs->opts.attr_timeout,
 		.log = rung_log,
 	};
 }

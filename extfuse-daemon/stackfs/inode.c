@@ -135,11 +135,11 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
-	uint64_t xepoch, epoch = 0;
 	struct fuse_attr_out attr;
+	struct cache_read watch;
 	char target[PATH_MAX];
+	uint64_t xepoch;
 	struct ref r;
-	bool atime;
 	int len;
 
 	len = ref_get(fs, ino, &r);
@@ -147,18 +147,15 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 		fuse_reply_err(req, -len);
 		return;
 	}
-	atime = atime_may_change(fs, r.node);
 	xepoch = cache_xattr_epoch(fs->cache, ino);
-	if (atime)
-		epoch = cache_begin(fs->cache, ino);
+	watch = cache_read_begin(fs->cache, ino);
 	len = readlinkat(r.fd, "", target, sizeof(target));
 	if (len < 0)
 		len = -errno;
-	if (atime) {
-		cache_end(fs->cache, ino, epoch);
-		/* the new atime will last: the kernel may answer from now on */
+	cache_read_end(fs->cache, ino, watch);
+	/* the new atime will last: the kernel may answer from now on */
+	if (watch.change)
 		attr_read(fs, &r, &attr);
-	}
 	if (len >= 0 && fs->opts.attr_timeout)
 		cache_put_xattr(fs->cache, ino, xepoch, "", target, len,
 				fs->opts.attr_timeout);

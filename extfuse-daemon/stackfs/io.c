@@ -24,22 +24,17 @@ static ssize_t pread_all(int fd, char *buf, size_t size, off_t off)
 	return done;
 }
 
-/* C2: the read changes atime, which must be over before the reply. */
-static void read_changing(fuse_req_t req, struct file *f, size_t size,
-			  off_t off)
+/* Whether it moved atime or not must be known before the reply (C2). */
+static void read_watched(fuse_req_t req, struct file *f, size_t size, off_t off,
+			 struct cache_read watch)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
 	char *buf = malloc(size);
-	uint64_t epoch;
-	ssize_t n;
+	ssize_t n = -ENOMEM;
 
-	if (!buf) {
-		fuse_reply_err(req, ENOMEM);
-		return;
-	}
-	epoch = cache_begin(fs->cache, f->node->id);
-	n = pread_all(f->fd, buf, size, off);
-	cache_end(fs->cache, f->node->id, epoch);
+	if (buf)
+		n = pread_all(f->fd, buf, size, off);
+	cache_read_end(fs->cache, f->node->id, watch);
 	if (n < 0)
 		fuse_reply_err(req, -n);
 	else
@@ -50,12 +45,15 @@ static void read_changing(fuse_req_t req, struct file *f, size_t size,
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	     struct fuse_file_info *fi)
 {
+	struct stackfs *fs = fuse_req_userdata(req);
 	struct fuse_bufvec buf = FUSE_BUFVEC_INIT(size);
 	struct file *f = file_of(fi);
+	struct cache_read watch;
 
 	(void)ino;
-	if (atime_may_change(fuse_req_userdata(req), f->node)) {
-		read_changing(req, f, size, off);
+	watch = cache_read_begin(fs->cache, f->node->id);
+	if (watch.epoch) {
+		read_watched(req, f, size, off, watch);
 		return;
 	}
 	buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;

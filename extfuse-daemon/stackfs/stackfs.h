@@ -127,8 +127,6 @@ int attr_read(struct stackfs *fs, const struct ref *r,
 /** attr_publish() - likewise, when @st was read after @epoch was taken */
 void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 		  const struct stat *st, struct fuse_attr_out *out);
-/** atime_may_change() - must a read be treated as a change of attributes? */
-bool atime_may_change(const struct stackfs *fs, const struct node *n);
 
 /* entry.c */
 

@@ -158,6 +158,57 @@ static void overlapping_changes_publish_nothing(void **state)
 	assert_false(attr_valid(FILE_ID));
 }
 
+/* A read that moves no atime is no change, unless something else is one. */
+static void a_read_voids_only_what_it_met(void **state)
+{
+	uint64_t epoch = cache_epoch(c, FILE_ID), begun;
+	struct fuse_attr attr = {};
+	struct cache_read r;
+
+	(void)state;
+	r = cache_read_begin(c, FILE_ID);
+	assert_true(r.change);
+	cache_read_end(c, FILE_ID, r);
+	assert_int_not_equal(cache_epoch(c, FILE_ID), epoch);
+
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC,
+		    CACHE_FOREVER);
+	assert_int_equal(cache_read_begin(c, FILE_ID).epoch, 0);
+
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, 3600 * SEC);
+	r = cache_read_begin(c, FILE_ID);
+	assert_false(r.change);
+	cache_read_end(c, FILE_ID, r);
+	assert_true(attr_valid(FILE_ID));
+
+	r = cache_read_begin(c, FILE_ID);
+	begun = cache_begin(c, FILE_ID);
+	cache_read_end(c, FILE_ID, r);
+	epoch = cache_end(c, FILE_ID, begun);
+	assert_int_not_equal(cache_epoch(c, FILE_ID), epoch);
+	assert_int_equal(maps.nodes[FILE_ID].readers, 0);
+	assert_int_equal(maps.nodes[FILE_ID].changing, 0);
+}
+
+/* What a read under way may make wrong is not published. */
+static void no_moving_atime_beside_a_read(void **state)
+{
+	struct fuse_attr attr = {};
+	struct cache_read r;
+	uint64_t epoch;
+
+	(void)state;
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, 3600 * SEC);
+	r = cache_read_begin(c, FILE_ID);
+	epoch = cache_end(c, FILE_ID, cache_begin(c, FILE_ID));
+	attr_insert(c, FILE_ID, epoch, &attr, SEC, 0);
+	assert_false(attr_valid(FILE_ID));
+	attr_insert(c, FILE_ID, epoch, &attr, SEC, 3600 * SEC);
+	assert_true(attr_valid(FILE_ID));
+	cache_read_end(c, FILE_ID, r);
+	assert_false(attr_valid(FILE_ID));
+}
+
 static void entries_pin_and_unpin(void **state)
 {
 	uint64_t epoch = cache_epoch(c, DIR_ID);
@@ -321,6 +372,8 @@ int main(void)
 		TEST(attributes_are_valid_until_changed),
 		TEST(late_publication_is_void),
 		TEST(overlapping_changes_publish_nothing),
+		TEST(a_read_voids_only_what_it_met),
+		TEST(no_moving_atime_beside_a_read),
 		TEST(entries_pin_and_unpin),
 		TEST(no_entry_across_a_change),
 		TEST(names_of_every_length),

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,6 +92,13 @@ static void op_mmap(char **a)
 	munmap(p, 4096);
 }
 
+static void op_sendfile(char **a)
+{
+	int in = xopen(a[0], O_RDONLY), out = xopen("/dev/null", O_WRONLY);
+
+	must(sendfile(out, in, NULL, 4096) >= 0, "sendfile");
+}
+
 /* Uses a[0] after its last name went. */
 static void op_unlinked(char **a)
 {
@@ -152,7 +160,7 @@ static const struct {
 	{ "fallocate", 4, op_fallocate }, { "copy", 3, op_copy },
 	{ "seek", 3, op_seek },		{ "mmap", 2, op_mmap },
 	{ "unlinked", 1, op_unlinked },	{ "open", 2, op_open },
-	{ "seekdir", 1, op_seekdir },
+	{ "seekdir", 1, op_seekdir },	{ "sendfile", 1, op_sendfile },
 };
 
 int main(int argc, char **argv)

@@ -28,18 +28,46 @@ test_attributes_follow_writes() {
 		agree "after write $i, caches dropped" || return
 	done
 	exec 7>&-
+	# the program publishes what a write came to: the daemon is not asked
+	i=$(counter GETATTR upcall)
+	((i <= 2)) || fail "daemon saw $i GETATTR"
 }
 
 test_attributes_follow_reads() {
-	local i
+	local i old
 	echo data >"$lower/f"
 	touch -a -d 2001-01-01 "$lower/f"
+	old=$(stat -c %X "$lower/f")
 	xmount || return
+	dd if="$mnt/f" iflag=noatime of=/dev/null || return
+	[[ $(stat -c %X "$lower/f") == "$old" ]] || fail "O_NOATIME moved the atime" || return
 	for ((i = 0; i < 5; i++)); do
 		agree "before read $i" || return
 		cat "$mnt/f" >/dev/null
 		agree "after read $i" || return
+		(($(stat -c %X "$lower/f") > old)) || fail "read $i has not moved the atime" || return
+		((i % 2)) || touch -m "$mnt/f"
 		drop
+	done
+	i=$(counter READ upcall)
+	((i == 0)) || fail "daemon saw $i READ" || return
+	mount -o remount,noatime /scratch || return
+	touch -a -d 2001-01-01 "$lower/f"
+	cat "$mnt/f" >/dev/null
+	mount -o remount,relatime /scratch
+	[[ $(stat -c %X "$lower/f") == "$old" ]] || fail "noatime of the lower mount is not kept"
+}
+
+test_atime_moves_by_mmap_and_sendfile() {
+	local how
+	for how in "fsop mmap $mnt/f hello" "fsop sendfile $mnt/f" "dd if=$mnt/f iflag=direct of=/dev/null"; do
+		setup
+		dd if=/dev/zero of="$lower/f" bs=4k count=4 2>/dev/null
+		xmount || return
+		touch -a -d 2001-01-01 "$mnt/f"
+		$how || fail "$how" || return
+		agree "after $how" || return
+		(($(stat -c %X "$lower/f") > 1000000000)) || fail "$how has not moved the atime" || return
 	done
 }
 
