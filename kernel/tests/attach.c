@@ -7,139 +7,47 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fuse.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cmocka.h>
-#include <linux/extfuse.h>
+
+#include "insn.h"
+#include "server.h"
 
 #define MNT "/run/extfuse-attach"
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-#define INSN(c, d, s, o, i) \
-	((struct bpf_insn){ .code = (c), .dst_reg = (d), .src_reg = (s), \
-			    .off = (o), .imm = (i) })
-#define MOV_IMM(d, i)	INSN(BPF_ALU64 | BPF_MOV | BPF_K, d, 0, 0, i)
-#define MOV_REG(d, s)	INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
-#define ADD_IMM(d, i)	INSN(BPF_ALU64 | BPF_ADD | BPF_K, d, 0, 0, i)
-#define STORE_IMM(d, o, i) INSN(BPF_ST | BPF_MEM | BPF_DW, d, 0, o, i)
-#define LOAD32(d, s, o)	INSN(BPF_LDX | BPF_MEM | BPF_W, d, s, o, 0)
-#define LOAD64(d, s, o)	INSN(BPF_LDX | BPF_MEM | BPF_DW, d, s, o, 0)
-#define STORE32(d, s, o) INSN(BPF_STX | BPF_MEM | BPF_W, d, s, o, 0)
-#define CALL(f)		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, f)
-#define EXIT()		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
-
-struct server {
-	int fd;
-	int prog_fd;
-	uint64_t init_flags;
-	uint32_t init_abi;
-	bool set_flag;
-	_Atomic uint32_t seen[EXTFUSE_MAX_OPS];
-	pthread_t thread;
-	int initialized;
-};
-
-static void reply(int fd, uint64_t unique, int error, const void *data,
-		  size_t size)
+static void server_prepare(struct server *s, int prog_fd, bool set_flag)
 {
-	char buf[512];
-	struct fuse_out_header *out = (void *)buf;
-
-	if (error)
-		size = 0;
-	out->len = sizeof(*out) + size;
-	out->error = error;
-	out->unique = unique;
-	if (size)
-		memcpy(buf + sizeof(*out), data, size);
-	/* a request may be interrupted, a connection aborted: not our test */
-	if (write(fd, buf, out->len) < 0)
-		return;
+	memset(s, 0, sizeof(*s));
+	s->mnt = MNT;
+	s->prog_fd = prog_fd;
+	s->set_flag = set_flag;
+	assert_int_equal(server_mount(s, ""), 0);
 }
 
-static void serve_init(struct server *s, const struct fuse_in_header *in)
+static void server_run(struct server *s)
 {
-	const struct fuse_init_in *init = (const void *)(in + 1);
-	struct fuse_init_out out = {
-		.major = FUSE_KERNEL_VERSION,
-		.minor = 31,
-		.max_write = 65536,
-		.flags = FUSE_INIT_EXT,
-	};
-	uint32_t fd = s->prog_fd;
-
-	s->init_flags = init->flags | (uint64_t)init->flags2 << 32;
-	memcpy(&s->init_abi, (char *)init + EXTFUSE_INIT_WORD_OFFSET, 4);
-	if (s->set_flag)
-		out.flags2 = FUSE_FS_EXTFUSE >> 32;
-	memcpy((char *)&out + EXTFUSE_INIT_WORD_OFFSET, &fd, 4);
-	reply(s->fd, in->unique, 0, &out, sizeof(out));
-	__atomic_store_n(&s->initialized, 1, __ATOMIC_SEQ_CST);
-}
-
-static void serve_getattr(struct server *s, const struct fuse_in_header *in)
-{
-	struct fuse_attr_out out = {
-		.attr = { .ino = in->nodeid, .mode = S_IFDIR | 0755, .nlink = 2 },
-	};
-
-	reply(s->fd, in->unique, 0, &out, sizeof(out));
-}
-
-/* The daemon's own answers differ from any that a program here gives. */
-static void *serve(void *arg)
-{
-	struct server *s = arg;
-	static char buf[1 << 18];
-	struct fuse_in_header *in = (void *)buf;
-
-	while (read(s->fd, buf, sizeof(buf)) > 0) {
-		if (in->opcode < EXTFUSE_MAX_OPS)
-			s->seen[in->opcode]++;
-		if (in->opcode == FUSE_INIT)
-			serve_init(s, in);
-		else if (in->opcode == FUSE_GETATTR)
-			serve_getattr(s, in);
-		else if (in->opcode == FUSE_LOOKUP)
-			reply(s->fd, in->unique, -ENOENT, NULL, 0);
-		else if (in->opcode != FUSE_FORGET &&
-			 in->opcode != FUSE_BATCH_FORGET &&
-			 in->opcode != FUSE_INTERRUPT)
-			reply(s->fd, in->unique, -EIO, NULL, 0);
-	}
-	return NULL;
+	pthread_create(&s->thread, NULL, server_loop, s);
+	assert_true(server_wait(s));
 }
 
 static void server_start(struct server *s, int prog_fd, bool set_flag)
 {
-	char opts[128];
-
-	memset(s, 0, sizeof(*s));
-	s->prog_fd = prog_fd;
-	s->set_flag = set_flag;
-	mkdir(MNT, 0755);
-	s->fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	assert_true(s->fd >= 0);
-	snprintf(opts, sizeof(opts), "fd=%d,rootmode=40000,user_id=0,group_id=0",
-		 s->fd);
-	assert_int_equal(mount("attach", MNT, "fuse.attach", 0, opts), 0);
-	pthread_create(&s->thread, NULL, serve, s);
-	while (!__atomic_load_n(&s->initialized, __ATOMIC_SEQ_CST))
-		usleep(1000);
+	server_prepare(s, prog_fd, set_flag);
+	server_run(s);
 }
 
 static void server_stop(struct server *s)
@@ -151,23 +59,33 @@ static void server_stop(struct server *s)
 
 static struct extfuse_status status(const struct server *s)
 {
-	struct extfuse_status st = {};
+	struct extfuse_status st = server_fd_status(s->fd);
 
-	assert_int_equal(ioctl(s->fd, EXTFUSE_DEV_IOC_STATUS, &st), 0);
+	assert_int_not_equal(st.attached, ~0U);
 	return st;
 }
 
-static int prog_type_load(int type, const struct bpf_insn *insns, size_t n)
+/* For a server in another process */
+static struct server *server_shared(void)
 {
-	return bpf_prog_load(type, "attach", "GPL", insns, n, NULL);
+	void *mem = mmap(NULL, sizeof(struct server), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	return mem;
 }
 
-#define LOAD(insns) prog_type_load(EXTFUSE_PROG_TYPE, insns, ARRAY_SIZE(insns))
-
-static int prog_returning(int value)
+static void server_end_child(struct server *s, pid_t child)
 {
-	struct bpf_insn insns[] = { MOV_IMM(BPF_REG_0, value), EXIT() };
-	int fd = LOAD(insns);
+	assert_int_equal(umount2(MNT, MNT_DETACH), 0);
+	close(s->fd);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	munmap(s, sizeof(*s));
+}
+
+static int returning(int value)
+{
+	int fd = prog_returning(value);
 
 	assert_true(fd >= 0);
 	return fd;
@@ -202,19 +120,22 @@ static void refuses_what_is_no_program(void **state)
 {
 	struct bpf_insn insns[] = { MOV_IMM(BPF_REG_0, 0), EXIT() };
 	int other = prog_type_load(BPF_PROG_TYPE_SOCKET_FILTER, insns, 2);
+	int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "attach", 4, 4, 1, NULL);
 	int file = open("/dev/null", O_RDWR);
+	int gone = returning(-EPERM);
 	struct {
 		int fd;
 		int error;
 	} cases[] = {
 		{ -1, -EBADF }, { 9999, -EBADF }, { file, -EINVAL },
-		{ other, -EINVAL },
+		{ other, -EINVAL }, { map, -EINVAL }, { gone, -EBADF },
 	};
 	struct server s;
 	size_t i;
 
 	(void)state;
-	assert_true(other >= 0);
+	assert_true(other >= 0 && map >= 0);
+	close(gone);
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		server_start(&s, cases[i].fd, true);
 		assert_int_equal(status(&s).attached, 0);
@@ -224,12 +145,13 @@ static void refuses_what_is_no_program(void **state)
 		server_stop(&s);
 	}
 	close(other);
+	close(map);
 	close(file);
 }
 
 static void ignores_a_program_without_the_flag(void **state)
 {
-	int fd = prog_returning(-EPERM);
+	int fd = returning(-EPERM);
 	struct server s;
 
 	(void)state;
@@ -238,6 +160,139 @@ static void ignores_a_program_without_the_flag(void **state)
 	assert_int_equal(stat_errno("x"), ENOENT);
 	server_stop(&s);
 	close(fd);
+}
+
+/* Replies to INIT that no library would send */
+
+static void init_old_minor(struct server *s, struct fuse_init_out *out)
+{
+	(void)s;
+	out->minor = 22;
+}
+
+/* The end of the reply, with the fd in it, is missing: it reads as 0 (stdin). */
+static void init_short(struct server *s, struct fuse_init_out *out)
+{
+	server_reply(s->fd, s->init_unique, 0, out, EXTFUSE_INIT_WORD_OFFSET);
+}
+
+static void refuses_odd_replies(void **state)
+{
+	static const struct {
+		void (*init)(struct server *, struct fuse_init_out *);
+		int error;
+	} cases[] = { { init_old_minor, -EPROTO }, { init_short, -EINVAL } };
+	int fd = returning(-EPERM);
+	int null = open("/dev/null", O_RDWR);
+	struct server s;
+	size_t i;
+
+	(void)state;
+	dup2(null, 0);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		server_prepare(&s, fd, true);
+		s.init = cases[i].init;
+		server_run(&s);
+		assert_int_equal(status(&s).attached, 0);
+		assert_int_equal(status(&s).error, cases[i].error);
+		assert_int_equal(stat_errno("x"), ENOENT);
+		server_stop(&s);
+	}
+	close(null);
+	close(fd);
+}
+
+/* Idmapped mounts without default_permissions: FUSE refuses the connection. */
+static void serves_nothing_on_a_refused_connection(void **state)
+{
+	int fd = returning(-EPERM);
+	struct server s;
+
+	(void)state;
+	server_prepare(&s, fd, true);
+	s.want = FUSE_ALLOW_IDMAP;
+	server_run(&s);
+	assert_int_equal(status(&s).attached, 0);
+	assert_int_equal(stat_errno("x"), ECONNREFUSED);
+	server_stop(&s);
+	close(fd);
+}
+
+static void answers_init_once(void **state)
+{
+	struct fuse_init_out out = {
+		.major = FUSE_KERNEL_VERSION,
+		.minor = 31,
+		.flags = FUSE_INIT_EXT,
+		.flags2 = FUSE_FS_EXTFUSE >> 32,
+	};
+	int first = returning(-EPERM), second = returning(-EXDEV);
+	struct server s;
+
+	(void)state;
+	memcpy((char *)&out + EXTFUSE_INIT_WORD_OFFSET, &second, 4);
+	server_start(&s, first, true);
+	assert_int_equal(server_reply(s.fd, s.init_unique, 0, &out,
+				      sizeof(out)), -ENOENT);
+	/* nor does a number that was never given find anything */
+	assert_int_equal(server_reply(s.fd, 1 << 30, 0, &out, sizeof(out)),
+			 -ENOENT);
+	assert_int_equal(stat_errno("x"), EPERM);
+	assert_int_equal(status(&s).attached, 1);
+	server_stop(&s);
+	close(first);
+	close(second);
+}
+
+/* K5: who replies does not have the program, whatever number it knows. */
+static void takes_no_program_of_another_task(void **state)
+{
+	struct server *s = server_shared();
+	int go[2];
+	pid_t child;
+	char c;
+
+	(void)state;
+	assert_int_equal(pipe(go), 0);
+	server_prepare(s, -1, true);
+	child = fork();
+	if (child == 0) {
+		if (read(go[0], &c, 1) == 1)
+			server_loop(s);
+		_exit(0);
+	}
+	s->prog_fd = returning(-EPERM);
+	assert_int_equal(write(go[1], "g", 1), 1);
+	assert_true(server_wait(s));
+	assert_int_equal(status(s).attached, 0);
+	assert_int_equal(status(s).error, -EBADF);
+	assert_int_equal(stat_errno("x"), ENOENT);
+	close(s->prog_fd);
+	server_end_child(s, child);
+	close(go[0]);
+	close(go[1]);
+}
+
+/* K5: nor does one who could not have loaded it. */
+static void takes_no_program_without_privilege(void **state)
+{
+	struct server *s = server_shared();
+	pid_t child;
+
+	(void)state;
+	server_prepare(s, returning(-EPERM), true);
+	child = fork();
+	if (child == 0) {
+		if (setuid(65534) == 0)
+			server_loop(s);
+		_exit(0);
+	}
+	assert_true(server_wait(s));
+	assert_int_equal(status(s).attached, 0);
+	assert_int_equal(status(s).error, -EPERM);
+	assert_int_equal(stat_errno("x"), ENOENT);
+	close(s->prog_fd);
+	server_end_child(s, child);
 }
 
 /* Verdicts */
@@ -262,7 +317,7 @@ static void clamps_what_programs_return(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		int fd = prog_returning(cases[i].value);
+		int fd = returning(cases[i].value);
 
 		server_start(&s, fd, true);
 		assert_int_equal(status(&s).attached, 1);
@@ -276,7 +331,7 @@ static void clamps_what_programs_return(void **state)
 /* K3: a program that says yes to everything changes nothing. */
 static void never_swallows_a_change(void **state)
 {
-	int fd = prog_returning(0);
+	int fd = returning(0);
 	struct server s;
 
 	(void)state;
@@ -398,15 +453,6 @@ static void helper_fills_its_buffer(void **state)
 
 /* Lifetime (K4) */
 
-static uint32_t prog_id(int fd)
-{
-	struct bpf_prog_info info = {};
-	uint32_t len = sizeof(info);
-
-	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
-	return info.id;
-}
-
 static bool prog_exists(uint32_t id)
 {
 	int fd = bpf_prog_get_fd_by_id(id);
@@ -416,12 +462,21 @@ static bool prog_exists(uint32_t id)
 	return fd >= 0;
 }
 
+static void assert_prog_goes(uint32_t id)
+{
+	int i;
+
+	for (i = 0; i < 500 && prog_exists(id); i++)
+		usleep(10000);
+	assert_false(prog_exists(id));
+}
+
 static void serves_nothing_after_the_daemon(void **state)
 {
-	int fd = prog_returning(-EPERM);
+	int fd = returning(-EPERM);
 	uint32_t id = prog_id(fd);
 	struct server s;
-	int i, dup_fd;
+	int dup_fd;
 
 	(void)state;
 	server_start(&s, fd, true);
@@ -436,9 +491,151 @@ static void serves_nothing_after_the_daemon(void **state)
 		close(dup_fd);
 	pthread_join(s.thread, NULL);
 	close(s.fd);
-	for (i = 0; i < 200 && prog_exists(id); i++)
-		usleep(10000);
-	assert_false(prog_exists(id));
+	assert_prog_goes(id);
+}
+
+static _Atomic bool users_end;
+static _Atomic unsigned int users_served;
+
+/* Uses the mount until told to end; counts what only the program says. */
+static void *use(void *arg)
+{
+	int dir = (int)(intptr_t)arg;
+	struct stat st;
+
+	while (!users_end)
+		if (fstatat(dir, "x", &st, 0) < 0 && errno == EPERM)
+			users_served++;
+	return NULL;
+}
+
+#define USERS 4
+
+static void users_start(pthread_t *users, int dir)
+{
+	int i;
+
+	users_end = false;
+	users_served = 0;
+	for (i = 0; i < USERS; i++)
+		pthread_create(&users[i], NULL, use, (void *)(intptr_t)dir);
+	while (users_served < 100)
+		usleep(1000);
+}
+
+static void users_stop(pthread_t *users)
+{
+	int i;
+
+	users_end = true;
+	for (i = 0; i < USERS; i++)
+		pthread_join(users[i], NULL);
+}
+
+static void assert_nothing_served(void)
+{
+	unsigned int served;
+
+	usleep(20000);	/* a request that runs the program now may end */
+	served = users_served;
+	usleep(50000);
+	assert_int_equal(users_served, served);
+}
+
+/* Some milliseconds of work, so that whatever happens, happens during it. */
+static int prog_slow(int value)
+{
+	struct bpf_insn insns[] = {
+		MOV_IMM(BPF_REG_1, 20000),
+		ADD_IMM(BPF_REG_1, -1),
+		JUMP_IMM(BPF_JNE, BPF_REG_1, 0, -2),
+		MOV_IMM(BPF_REG_0, value),
+		EXIT(),
+	};
+	int fd = LOAD(insns);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void abort_during_served_requests(void **state)
+{
+	int fd = prog_slow(-EPERM), dir;
+	uint32_t id = prog_id(fd);
+	pthread_t users[USERS];
+	struct server s;
+
+	(void)state;
+	server_start(&s, fd, true);
+	close(fd);
+	dir = open(MNT, O_PATH | O_DIRECTORY);
+	users_start(users, dir);
+	/* the mount is busy: forced, it is aborted all the same */
+	umount2(MNT, MNT_FORCE);
+	assert_nothing_served();
+	assert_int_equal(status(&s).attached, 0);
+	pthread_join(s.thread, NULL);
+	assert_prog_goes(id);
+	users_stop(users);
+	close(dir);
+	umount2(MNT, MNT_DETACH);
+	close(s.fd);
+}
+
+/* Detached, the mount lives, and is served, until its last user leaves. */
+static void unmount_while_programs_run(void **state)
+{
+	int fd = prog_slow(-EPERM), dir;
+	uint32_t id = prog_id(fd);
+	pthread_t users[USERS];
+	unsigned int served;
+	struct server s;
+
+	(void)state;
+	server_start(&s, fd, true);
+	close(fd);
+	dir = open(MNT, O_PATH | O_DIRECTORY);
+	users_start(users, dir);
+	assert_int_equal(umount2(MNT, MNT_DETACH), 0);
+	served = users_served;
+	usleep(50000);
+	assert_true(users_served > served);
+	users_stop(users);
+	close(dir);
+	pthread_join(s.thread, NULL);
+	close(s.fd);
+	assert_prog_goes(id);
+}
+
+static void daemon_killed_during_served_requests(void **state)
+{
+	int fd = prog_slow(-EPERM), dir;
+	struct server *s = server_shared();
+	uint32_t id = prog_id(fd);
+	pthread_t users[USERS];
+	pid_t child;
+
+	(void)state;
+	server_prepare(s, fd, true);
+	child = fork();
+	if (child == 0) {
+		server_loop(s);
+		_exit(0);
+	}
+	assert_true(server_wait(s));
+	close(fd);
+	close(s->fd);
+	dir = open(MNT, O_PATH | O_DIRECTORY);
+	users_start(users, dir);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_nothing_served();
+	assert_int_equal(stat_errno("x"), ENOTCONN);
+	assert_prog_goes(id);
+	users_stop(users);
+	close(dir);
+	umount2(MNT, MNT_DETACH);
+	munmap(s, sizeof(*s));
 }
 
 /* BPF_PROG_TEST_RUN */
@@ -481,12 +678,20 @@ int main(void)
 		cmocka_unit_test(offers_its_abi),
 		cmocka_unit_test(refuses_what_is_no_program),
 		cmocka_unit_test(ignores_a_program_without_the_flag),
+		cmocka_unit_test(refuses_odd_replies),
+		cmocka_unit_test(serves_nothing_on_a_refused_connection),
+		cmocka_unit_test(answers_init_once),
+		cmocka_unit_test(takes_no_program_of_another_task),
+		cmocka_unit_test(takes_no_program_without_privilege),
 		cmocka_unit_test(clamps_what_programs_return),
 		cmocka_unit_test(never_swallows_a_change),
 		cmocka_unit_test(wants_outputs_complete),
 		cmocka_unit_test(context_is_read_only_and_bounded),
 		cmocka_unit_test(helper_fills_its_buffer),
 		cmocka_unit_test(serves_nothing_after_the_daemon),
+		cmocka_unit_test(abort_during_served_requests),
+		cmocka_unit_test(unmount_while_programs_run),
+		cmocka_unit_test(daemon_killed_during_served_requests),
 		cmocka_unit_test(test_run_checks_and_clamps),
 	};
 

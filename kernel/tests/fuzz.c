@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * K1..K3 under programs at random: each round attaches some to a mount that is
+ * used meanwhile, changes their maps under them, and ends the mount in one of
+ * four ways.  The kernel's log tells the rest: a complaint fails the VM's run.
+ *
+ * usage: fuzz [-s SEED] [-r FIRST_ROUND] [-n ROUNDS | -t SECONDS] [-m MS] [-f]
+ *
+ * The seed and the round make the programs and what is done; with -f memory
+ * allocations of those who use the mount fail now and then.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "gen.h"
+#include "insn.h"
+#include "ops.h"
+#include "tinyfs.h"
+
+#define MNT "/run/extfuse-fuzz"
+#define USERS 3
+#define PROGS 6
+
+enum ending { GRACEFUL, ABORT, DETACH, KILL, NUM_ENDINGS };
+
+struct shared {
+	struct server server;
+	volatile int end;
+	_Atomic uint64_t ops;
+};
+
+static struct {
+	uint64_t seed;
+	unsigned int first, rounds, seconds, ms;
+	bool faults;
+} opt = { .rounds = ~0U, .seconds = 30, .ms = 300 };
+
+static struct {
+	uint64_t runs[GEN_COUNTS];
+	uint64_t served;
+	unsigned int rounds, progs;
+} total;
+
+static struct shared *shared;
+static struct gen_maps maps;
+static uint64_t *counts;
+static unsigned int round_no;
+
+static const struct {
+	const char *name;
+	uint8_t policy;
+} ops[EXTFUSE_MAX_OPS] = {
+#define OP(op, nr, flags, name1, name2) [nr] = { #op, flags },
+	EXTFUSE_OPS(OP)
+#undef OP
+};
+
+static void fail(const char *what)
+{
+	printf("FAIL fuzz: %s (replay: fuzz -s %llu -r %u -n 1)\n", what,
+	       (unsigned long long)opt.seed, round_no);
+	umount2(MNT, MNT_DETACH);
+	exit(1);
+}
+
+static void put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		fprintf(stderr, "fuzz: %s: %s\n", path, strerror(errno));
+	close(fd);
+}
+
+/* Of what tasks with make-it-fail allocate, one in a hundred */
+static void faults_init(void)
+{
+	static const char *const dirs[] = { "failslab", "fail_page_alloc" };
+	static const char *const values[][2] = {
+		{ "task-filter", "Y" }, { "ignore-gfp-wait", "N" },
+		{ "verbose", "0" }, { "times", "-1" }, { "interval", "1" },
+		{ "probability", "1" },
+	};
+	char path[128];
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(dirs); i++)
+		for (j = 0; j < ARRAY_SIZE(values); j++) {
+			snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s",
+				 dirs[i], values[j][0]);
+			put(path, values[j][1]);
+		}
+	put("/sys/kernel/debug/fail_page_alloc/min-order", "0");
+}
+
+static pid_t start_server(void)
+{
+	struct server *s = &shared->server;
+	pid_t child = fork();
+
+	if (child)
+		return child;
+	pthread_create(&s->thread, NULL, server_loop, s);
+	server_loop(s);
+	pthread_join(s->thread, NULL);
+	_exit(0);
+}
+
+static pid_t start_user(int dir, uint64_t seed)
+{
+	pid_t child = fork();
+
+	if (child)
+		return child;
+	/* the connection must not live by a copy of ours */
+	close(shared->server.fd);
+	if (opt.faults)
+		put("/proc/self/make-it-fail", "1");
+	shared->ops += ops_run(dir, seed, &shared->end);
+	_exit(0);
+}
+
+/* A hang of the kernel's shows where */
+static void wait_for(pid_t child, const char *who)
+{
+	char path[64], stack[2048];
+	ssize_t n;
+	int i, fd;
+
+	for (i = 0; i < 6000; i++) {
+		if (waitpid(child, NULL, WNOHANG) == child)
+			return;
+		usleep(10000);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/stack", child);
+	fd = open(path, O_RDONLY);
+	n = read(fd, stack, sizeof(stack));
+	fwrite(stack, n > 0 ? n : 0, 1, stderr);
+	fail(who);
+}
+
+static int new_prog(uint64_t *rng, bool main)
+{
+	int fd, tries;
+
+	for (tries = 0; tries < 20; tries++) {
+		fd = gen_prog(&maps, random_next(rng), main);
+		if (fd >= 0) {
+			total.progs++;
+			return fd;
+		}
+	}
+	fail("no program passes the verifier");
+	return -1;
+}
+
+/* Some values of some map, from here */
+static void poke_map(uint64_t *rng, int map, int key_size)
+{
+	uint64_t value[GEN_VALUE_SIZE / 8 * 64];
+	uint64_t key = random_below(rng, GEN_ENTRIES);
+	size_t i;
+
+	(void)key_size;
+	for (i = 0; i < ARRAY_SIZE(value); i++)
+		value[i] = random_next(rng) >> random_below(rng, 64);
+	bpf_map_update_elem(map, &key, value, BPF_ANY);
+	if (random_below(rng, 4) == 0)
+		bpf_map_delete_elem(map, &key);
+}
+
+static void poke(uint64_t *rng, const int *progs)
+{
+	uint32_t slot = random_below(rng, EXTFUSE_MAX_OPS);
+
+	switch (random_below(rng, 6)) {
+	case 0:
+		poke_map(rng, maps.array, 4);
+		break;
+	case 1:
+		poke_map(rng, maps.percpu, 4);
+		break;
+	case 2:
+		poke_map(rng, maps.hash, 8);
+		break;
+	case 3:
+		poke_map(rng, maps.lru, 8);
+		break;
+	case 4:
+		bpf_map_delete_elem(maps.progs, &slot);
+		break;
+	default:
+		bpf_map_update_elem(maps.progs, &slot,
+				    &progs[random_below(rng, PROGS)], BPF_ANY);
+	}
+}
+
+static void poke_for(uint64_t *rng, const int *progs, unsigned int ms)
+{
+	unsigned int i;
+
+	for (i = 0; i < ms; i += 2) {
+		poke(rng, progs);
+		usleep(2000);
+	}
+}
+
+/*
+ * K3: whatever programs may only watch has reached the server, each time.
+ * K1: and what they may answer has reached them.
+ */
+static void check_counts(void)
+{
+	char what[128];
+	int op;
+
+	for (op = 0; op < EXTFUSE_MAX_OPS; op++) {
+		uint64_t runs = counts[op], seen = shared->server.seen[op];
+
+		if (!ops[op].name || (ops[op].policy & EXTFUSE_OP_PASSTHRU))
+			continue;
+		if (ops[op].policy & EXTFUSE_OP_SERVE ? seen > runs :
+							seen != runs) {
+			snprintf(what, sizeof(what),
+				 "%s: %llu runs, %llu requests", ops[op].name,
+				 (unsigned long long)runs,
+				 (unsigned long long)seen);
+			fail(what);
+		}
+		total.served += runs - seen;
+	}
+}
+
+static void add_counts(void)
+{
+	int i;
+
+	for (i = 0; i < GEN_COUNTS; i++)
+		total.runs[i] += counts[i];
+	memset(counts, 0, GEN_COUNTS * sizeof(*counts));
+}
+
+static void end_round(enum ending ending, pid_t server, const pid_t *users,
+		      int dir)
+{
+	struct server *s = &shared->server;
+	int i;
+
+	if (ending == ABORT) {
+		umount2(MNT, MNT_FORCE);
+		usleep(50000);
+	} else if (ending == DETACH) {
+		umount2(MNT, MNT_DETACH);
+		usleep(50000);
+	} else if (ending == KILL) {
+		close(s->fd);
+		kill(server, SIGKILL);
+		usleep(50000);
+	}
+	shared->end = 1;
+	for (i = 0; i < USERS; i++)
+		wait_for(users[i], "who uses the mount hangs");
+	if (ending == GRACEFUL && !opt.faults)
+		check_counts();
+	close(dir);
+	umount2(MNT, MNT_DETACH);
+	if (ending != KILL)
+		close(s->fd);
+	wait_for(server, "the server hangs");
+}
+
+static void fuzz_round(void)
+{
+	uint64_t rng = random_start(opt.seed, round_no);
+	enum ending ending = random_below(&rng, NUM_ENDINGS);
+	const char *options = random_below(&rng, 2) ? "" : "default_permissions";
+	struct server *s = &shared->server;
+	pid_t server, users[USERS];
+	int progs[PROGS], dir, i;
+	uint32_t slot;
+
+	for (i = 0; i < PROGS; i++)
+		progs[i] = new_prog(&rng, i == 0);
+	for (slot = 0; slot < EXTFUSE_MAX_OPS; slot++)
+		bpf_map_update_elem(maps.progs, &slot,
+				    &progs[random_below(&rng, PROGS)], BPF_ANY);
+	memset(shared, 0, sizeof(*shared));
+	s->mnt = MNT;
+	s->prog_fd = progs[0];
+	s->set_flag = true;
+	s->want = TINYFS_WANT;
+	s->init = tinyfs_init;
+	s->answer = tinyfs_answer;
+	if (server_mount(s, options) < 0)
+		fail("cannot mount");
+	dir = open(MNT, O_PATH | O_DIRECTORY);
+	server = start_server();
+	if (!server_wait(s) || server_fd_status(s->fd).attached != 1)
+		fail("not attached");
+	for (i = 0; i < USERS; i++)
+		users[i] = start_user(dir, random_next(&rng));
+	poke_for(&rng, progs, opt.ms);
+	end_round(ending, server, users, dir);
+	add_counts();
+	for (i = 0; i < PROGS; i++)
+		close(progs[i]);
+	total.rounds++;
+}
+
+static unsigned int num_progs(void)
+{
+	unsigned int id = 0, n = 0;
+
+	while (bpf_prog_get_next_id(id, &id) == 0)
+		n++;
+	return n;
+}
+
+/* Nothing that was attached is left when its maps let go of it, too. */
+static void check_progs(unsigned int before)
+{
+	uint32_t slot;
+	int i;
+
+	for (slot = 0; slot < EXTFUSE_MAX_OPS; slot++)
+		bpf_map_delete_elem(maps.progs, &slot);
+	for (i = 0; i < 1000 && num_progs() > before; i++)
+		usleep(10000);
+	if (num_progs() > before)
+		fail("programs remain");
+	printf("ok fuzz: no program remains\n");
+}
+
+static bool ran(uint32_t op, uint32_t phase)
+{
+	return total.runs[phase * EXTFUSE_MAX_OPS + op] > 0;
+}
+
+/* What no file operation of this kernel makes: BMAP wants a block device,
+ * SYNCFS virtiofs, COPY_FILE_RANGE_64 a newer kernel. */
+static bool expected(uint32_t op)
+{
+	return ops[op].name && op != 37 && op != 50 && op != 53;
+}
+
+static void check_coverage(void)
+{
+	static const struct {
+		uint32_t op, phase;
+		const char *name;
+	} io[] = {
+		{ FUSE_READ, EXTFUSE_PHASE_ENTER, "READ, ENTER" },
+		{ FUSE_READ, EXTFUSE_PHASE_EXIT, "READ, EXIT" },
+		{ FUSE_WRITE, EXTFUSE_PHASE_ENTER, "WRITE, ENTER" },
+		{ FUSE_WRITE, EXTFUSE_PHASE_EXIT, "WRITE, EXIT" },
+		{ FUSE_WRITE, EXTFUSE_PHASE_MMAP, "WRITE, MMAP" },
+	};
+	uint32_t op, missing = 0;
+	size_t i;
+
+	for (op = 0; op < EXTFUSE_MAX_OPS; op++)
+		if (expected(op) && !ran(op, EXTFUSE_PHASE_REQUEST)) {
+			printf("FAIL fuzz: no program ran for %s\n",
+			       ops[op].name);
+			missing++;
+		}
+	for (i = 0; i < ARRAY_SIZE(io); i++)
+		if (!ran(io[i].op, io[i].phase)) {
+			printf("FAIL fuzz: no program ran for %s\n", io[i].name);
+			missing++;
+		}
+	if (missing || !total.served)
+		exit(1);
+	printf("ok fuzz: every opcode and phase\n");
+}
+
+static void say_kmsg(void)
+{
+	int fd = open("/dev/kmsg", O_WRONLY);
+
+	dprintf(fd, "fuzz: seed %llu round %u\n", (unsigned long long)opt.seed,
+		round_no);
+	close(fd);
+}
+
+static void parse(int argc, char **argv)
+{
+	struct timespec ts;
+	int c;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	opt.seed = ts.tv_sec ^ ts.tv_nsec << 12 % 1000000;
+	while ((c = getopt(argc, argv, "s:r:n:t:m:f")) != -1) {
+		switch (c) {
+		case 's':
+			opt.seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'r':
+			opt.first = atoi(optarg);
+			break;
+		case 'n':
+			opt.rounds = atoi(optarg);
+			opt.seconds = 0;
+			break;
+		case 't':
+			opt.seconds = atoi(optarg);
+			break;
+		case 'm':
+			opt.ms = atoi(optarg);
+			break;
+		case 'f':
+			opt.faults = true;
+			break;
+		default:
+			fprintf(stderr, "usage: fuzz [-s SEED] [-r FIRST_ROUND] [-n ROUNDS | -t SECONDS] [-m MS] [-f]\n");
+			exit(1);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	time_t start = time(NULL);
+	unsigned int before, i;
+	uint64_t runs = 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	parse(argc, argv);
+	printf("# fuzz: seed %llu\n", (unsigned long long)opt.seed);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	before = num_progs();
+	if (shared == MAP_FAILED || gen_maps_new(&maps) < 0)
+		fail("no memory or no maps");
+	counts = mmap(NULL, GEN_COUNTS * sizeof(*counts),
+		      PROT_READ | PROT_WRITE, MAP_SHARED, maps.counts, 0);
+	if (counts == MAP_FAILED)
+		fail("a map that cannot be mapped");
+	if (opt.faults)
+		faults_init();
+	for (i = 0; i < opt.rounds; i++) {
+		if (opt.seconds && time(NULL) - start >= opt.seconds)
+			break;
+		round_no = opt.first + i;
+		say_kmsg();
+		fuzz_round();
+	}
+	for (i = 0; i < GEN_COUNTS; i++)
+		runs += total.runs[i];
+	printf("ok fuzz: %u rounds, %u programs (%u refused), %llu runs, %llu served, seed %llu\n",
+	       total.rounds, total.progs, gen_refused, (unsigned long long)runs,
+	       (unsigned long long)total.served, (unsigned long long)opt.seed);
+	check_progs(before);
+	if (total.rounds >= 20)
+		check_coverage();
+	return 0;
+}
