@@ -24,6 +24,7 @@
 #include <bpf/libbpf.h>
 
 #include "gen.h"
+#include "inject.h"
 #include "insn.h"
 #include "ops.h"
 #include "tinyfs.h"
@@ -74,36 +75,6 @@ static void fail(const char *what)
 	exit(1);
 }
 
-static void put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		fprintf(stderr, "fuzz: %s: %s\n", path, strerror(errno));
-	close(fd);
-}
-
-/* Of what tasks with make-it-fail allocate, one in a hundred */
-static void faults_init(void)
-{
-	static const char *const dirs[] = { "failslab", "fail_page_alloc" };
-	static const char *const values[][2] = {
-		{ "task-filter", "Y" }, { "ignore-gfp-wait", "N" },
-		{ "verbose", "0" }, { "times", "-1" }, { "interval", "1" },
-		{ "probability", "1" },
-	};
-	char path[128];
-	size_t i, j;
-
-	for (i = 0; i < ARRAY_SIZE(dirs); i++)
-		for (j = 0; j < ARRAY_SIZE(values); j++) {
-			snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s",
-				 dirs[i], values[j][0]);
-			put(path, values[j][1]);
-		}
-	put("/sys/kernel/debug/fail_page_alloc/min-order", "0");
-}
-
 static pid_t start_server(void)
 {
 	struct server *s = &shared->server;
@@ -126,7 +97,7 @@ static pid_t start_user(int dir, uint64_t seed)
 	/* the connection must not live by a copy of ours */
 	close(shared->server.fd);
 	if (opt.faults)
-		put("/proc/self/make-it-fail", "1");
+		inject_me();
 	shared->ops += ops_run(dir, seed, &shared->end);
 	_exit(0);
 }
@@ -166,13 +137,12 @@ static int new_prog(uint64_t *rng, bool main)
 }
 
 /* Some values of some map, from here */
-static void poke_map(uint64_t *rng, int map, int key_size)
+static void poke_map(uint64_t *rng, int map)
 {
 	uint64_t value[GEN_VALUE_SIZE / 8 * 64];
 	uint64_t key = random_below(rng, GEN_ENTRIES);
 	size_t i;
 
-	(void)key_size;
 	for (i = 0; i < ARRAY_SIZE(value); i++)
 		value[i] = random_next(rng) >> random_below(rng, 64);
 	bpf_map_update_elem(map, &key, value, BPF_ANY);
@@ -186,16 +156,16 @@ static void poke(uint64_t *rng, const int *progs)
 
 	switch (random_below(rng, 6)) {
 	case 0:
-		poke_map(rng, maps.array, 4);
+		poke_map(rng, maps.array);
 		break;
 	case 1:
-		poke_map(rng, maps.percpu, 4);
+		poke_map(rng, maps.percpu);
 		break;
 	case 2:
-		poke_map(rng, maps.hash, 8);
+		poke_map(rng, maps.hash);
 		break;
 	case 3:
-		poke_map(rng, maps.lru, 8);
+		poke_map(rng, maps.lru);
 		break;
 	case 4:
 		bpf_map_delete_elem(maps.progs, &slot);
@@ -448,8 +418,8 @@ int main(int argc, char **argv)
 		      PROT_READ | PROT_WRITE, MAP_SHARED, maps.counts, 0);
 	if (counts == MAP_FAILED)
 		fail("a map that cannot be mapped");
-	if (opt.faults)
-		faults_init();
+	if (opt.faults && !inject_init(1))
+		fail("the kernel has no fault injection");
 	for (i = 0; i < opt.rounds; i++) {
 		if (opt.seconds && time(NULL) - start >= opt.seconds)
 			break;

@@ -16,6 +16,7 @@
 
 #define MAX_INSNS 2048
 #define STACK 384
+#define MAX_DEPTH 3
 #define CTX BPF_REG_6
 
 unsigned int gen_refused;
@@ -393,15 +394,18 @@ static void condition(struct gen *g)
 		g->insn[jump].off = g->n - jump - 1;
 }
 
-/* The counter is at the bottom of a stack of its own. */
+/* The counter is below the rest of the stack. */
 static void loop(struct gen *g)
 {
-	int counter = -STACK - 8 * g->depth;
-	int times = 1 + below(g, 8), top;
+	int counter = -STACK - 8;
+	int times = 1 + below(g, 8), top, depth = g->depth;
 
 	EMIT(g, STORE_IMM(BPF_REG_10, counter, times));
 	top = g->n;
-	statements(g, 1 + below(g, 2));
+	/* nothing in it that branches: the verifier would take hours */
+	g->depth = MAX_DEPTH;
+	statements(g, 1 + below(g, 3));
+	g->depth = depth;
 	EMIT(g, LOAD64(BPF_REG_1, BPF_REG_10, counter), ADD_IMM(BPF_REG_1, -1),
 	     STORE64(BPF_REG_10, BPF_REG_1, counter),
 	     JUMP_IMM(BPF_JNE, BPF_REG_1, 0, top - g->n - 4));
@@ -419,7 +423,7 @@ static void statement(struct gen *g)
 	uint32_t n = ARRAY_SIZE(kinds);
 
 	/* not too deep: the verifier takes all ways */
-	if (g->depth >= 3)
+	if (g->depth >= MAX_DEPTH)
 		n -= 3;
 	kinds[below(g, n)](g);
 }
@@ -444,13 +448,18 @@ static void prologue(struct gen *g, bool main)
 	     XADD64(BPF_REG_0, BPF_REG_1, 0));
 }
 
-/* One field of one instruction or two, but not of the count at the start */
+/*
+ * One field of one instruction or two, but not of the count at the start.
+ * Jumps go forward as they did: the verifier takes long to give up a loop.
+ */
 static void mutate(struct gen *g, int start)
 {
 	int times = 1 + below(g, 2);
 
 	while (times--) {
 		struct bpf_insn *insn = &g->insn[start + below(g, g->n - start)];
+		bool jump = BPF_CLASS(insn->code) == BPF_JMP ||
+			    BPF_CLASS(insn->code) == BPF_JMP32;
 
 		switch (below(g, 5)) {
 		case 0:
@@ -463,7 +472,8 @@ static void mutate(struct gen *g, int start)
 			insn->src_reg = below(g, 11);
 			break;
 		case 3:
-			insn->off += (int)below(g, 64) - 32;
+			insn->off = jump ? (int)below(g, 64) :
+				    insn->off + (int)below(g, 64) - 32;
 			break;
 		default:
 			insn->imm = some_number(g);

@@ -67,29 +67,30 @@ void server_refuse(struct server *s, const struct fuse_in_header *in)
 			     0);
 }
 
-void *server_loop(void *server)
+bool server_once(struct server *s)
 {
-	struct server *s = server;
 	static __thread char buf[1 << 18];
 	struct fuse_in_header *in = (void *)buf;
+	ssize_t n = read(s->fd, buf, sizeof(buf));
 
-	for (;;) {
-		ssize_t n = read(s->fd, buf, sizeof(buf));
+	/* ENOENT: the request was interrupted while it was read */
+	if (n <= 0)
+		return n < 0 && (errno == ENOENT || errno == EINTR);
+	if (in->opcode < EXTFUSE_MAX_OPS)
+		s->seen[in->opcode]++;
+	if (in->opcode == FUSE_INIT)
+		serve_init(s, in);
+	else if (in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET &&
+		 in->opcode != FUSE_INTERRUPT)
+		s->answer(s, in);
+	return true;
+}
 
-		/* ENOENT: the request was interrupted while it was read */
-		if (n < 0 && (errno == ENOENT || errno == EINTR))
-			continue;
-		if (n <= 0)
-			return NULL;
-		if (in->opcode < EXTFUSE_MAX_OPS)
-			s->seen[in->opcode]++;
-		if (in->opcode == FUSE_INIT)
-			serve_init(s, in);
-		else if (in->opcode != FUSE_FORGET &&
-			 in->opcode != FUSE_BATCH_FORGET &&
-			 in->opcode != FUSE_INTERRUPT)
-			s->answer(s, in);
-	}
+void *server_loop(void *server)
+{
+	while (server_once(server))
+		;
+	return NULL;
 }
 
 int server_mount(struct server *s, const char *options)

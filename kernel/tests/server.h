@@ -55,6 +55,8 @@ struct server {
 
 /** server_mount() - mount without anybody to serve; 0 or -errno */
 int server_mount(struct server *s, const char *options);
+/** server_once() - read and answer one request; false: there will be no more */
+bool server_once(struct server *s);
 /** server_loop() - read and answer requests until the connection ends */
 void *server_loop(void *server);
 /** server_wait() - until INIT is done; false: it is not after ten seconds */
