@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# FLUSH: the daemon's as long as a close could report anything, the kernel's otherwise.
+. "$(dirname "$0")/lib.sh"
+
+# flushes SERVED UPCALL COMMAND...: how many FLUSH requests each answers meanwhile
+flushes() {
+	local served=$1 upcall=$2 s u
+	shift 2
+	s=$(counter FLUSH served) u=$(counter FLUSH upcall)
+	"$@" || return
+	s=$(($(counter FLUSH served) - s)) u=$(($(counter FLUSH upcall) - u))
+	((s == served && u == upcall)) || fail "$*: $s served and $u upcalls, not $served and $upcall"
+}
+
+# One open and one close, of a descriptor that nobody else has
+read_once() { exec 8<"$mnt/f"; exec 8<&-; }
+write_once() { exec 8>>"$mnt/f"; echo more >&8; exec 8>&-; }
+open_writer() { exec 7>>"$mnt/f"; }
+close_writer() { exec 7>&-; }
+
+test_flush_is_served_only_without_writers() {
+	echo data >"$lower/f"
+	xmount || return
+	stat "$mnt/f" >/dev/null
+	flushes 1 0 read_once &&
+	flushes 0 1 write_once &&
+	flushes 1 0 read_once &&
+	flushes 0 0 open_writer &&
+	flushes 0 1 read_once &&
+	flushes 0 1 write_once &&
+	flushes 0 1 close_writer &&
+	flushes 1 0 read_once
+}
+
+run_tests
