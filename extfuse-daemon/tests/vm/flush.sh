@@ -33,4 +33,17 @@ test_flush_is_served_only_without_writers() {
 	flushes 1 0 read_once
 }
 
+# What the lower close says is what close(2) says
+test_error_of_the_lower_close_is_reported() {
+	local fails=/scratch/fails out rc=0
+	mkdir -p "$fails"
+	lower "$fails" 122 >/tmp/lower &	# EDQUOT
+	while ! grep -q mounted /tmp/lower; do sleep 0.1; done
+	mount.extfuse "$fails" "$mnt" -o "extfuse=require,object=$object" || rc=1
+	out=$(LC_ALL=C dd if=/dev/zero of="$mnt/d0/f0" bs=4 count=1 conv=notrunc 2>&1) && rc=1
+	umount -l "$mnt"
+	umount -l "$fails"
+	((rc == 0)) && [[ $out == *"Disk quota exceeded"* ]] || fail "close said: $out"
+}
+
 run_tests
