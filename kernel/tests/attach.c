@@ -34,7 +34,8 @@ static void refuses_what_is_no_program(void **state)
 	int other = prog_type_load(BPF_PROG_TYPE_SOCKET_FILTER, insns, 2);
 	int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "attach", 4, 4, 1, NULL);
 	int file = open("/dev/null", O_RDWR);
-	int gone = returning(-EPERM);
+	int prog = returning(-EPERM);
+	int gone = fcntl(prog, F_DUPFD, 500);
 	struct {
 		int fd;
 		int error;
@@ -46,8 +47,9 @@ static void refuses_what_is_no_program(void **state)
 	size_t i;
 
 	(void)state;
-	assert_true(other >= 0 && map >= 0);
+	assert_true(other >= 0 && map >= 0 && gone >= 0);
 	close(gone);
+	close(prog);
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		server_start(&s, cases[i].fd, true);
 		assert_int_equal(status(&s).attached, 0);
@@ -468,6 +470,7 @@ static void shows_no_kernel_address(void **state)
 	dir = open(MNT, O_PATH | O_DIRECTORY);
 	server = fork();
 	if (server == 0) {
+		close(dir);
 		server_loop(s);
 		_exit(0);
 	}

@@ -75,13 +75,15 @@ static void fail(const char *what)
 	exit(1);
 }
 
-static pid_t start_server(void)
+static pid_t start_server(int dir)
 {
 	struct server *s = &shared->server;
 	pid_t child = fork();
 
 	if (child)
 		return child;
+	/* the mount must not live by a descriptor of its server */
+	close(dir);
 	pthread_create(&s->thread, NULL, server_loop, s);
 	server_loop(s);
 	pthread_join(s->thread, NULL);
@@ -150,6 +152,13 @@ static void poke_map(uint64_t *rng, int map)
 		bpf_map_delete_elem(map, &key);
 }
 
+/* Any program but the first, the main one: its runs are counted. */
+static void fill_slot(uint64_t *rng, const int *progs, uint32_t slot)
+{
+	bpf_map_update_elem(maps.progs, &slot,
+			    &progs[1 + random_below(rng, PROGS - 1)], BPF_ANY);
+}
+
 static void poke(uint64_t *rng, const int *progs)
 {
 	uint32_t slot = random_below(rng, EXTFUSE_MAX_OPS);
@@ -171,8 +180,7 @@ static void poke(uint64_t *rng, const int *progs)
 		bpf_map_delete_elem(maps.progs, &slot);
 		break;
 	default:
-		bpf_map_update_elem(maps.progs, &slot,
-				    &progs[random_below(rng, PROGS)], BPF_ANY);
+		fill_slot(rng, progs, slot);
 	}
 }
 
@@ -187,10 +195,10 @@ static void poke_for(uint64_t *rng, const int *progs, unsigned int ms)
 }
 
 /*
- * K3: whatever programs may only watch has reached the server, each time.
- * K1: and what they may answer has reached them.
+ * K3: whatever programs may only watch has reached the server, each time, and
+ * what they may answer has reached them: @exact, where no request was cut off.
  */
-static void check_counts(void)
+static void check_counts(bool exact)
 {
 	char what[128];
 	int op;
@@ -200,6 +208,10 @@ static void check_counts(void)
 
 		if (!ops[op].name || (ops[op].policy & EXTFUSE_OP_PASSTHRU))
 			continue;
+		if (ops[op].policy & EXTFUSE_OP_SERVE && runs > seen)
+			total.served += runs - seen;
+		if (!exact)
+			continue;
 		if (ops[op].policy & EXTFUSE_OP_SERVE ? seen > runs :
 							seen != runs) {
 			snprintf(what, sizeof(what),
@@ -208,7 +220,6 @@ static void check_counts(void)
 				 (unsigned long long)seen);
 			fail(what);
 		}
-		total.served += runs - seen;
 	}
 }
 
@@ -241,8 +252,7 @@ static void end_round(enum ending ending, pid_t server, const pid_t *users,
 	shared->end = 1;
 	for (i = 0; i < USERS; i++)
 		wait_for(users[i], "who uses the mount hangs");
-	if (ending == GRACEFUL && !opt.faults)
-		check_counts();
+	check_counts(ending == GRACEFUL && !opt.faults);
 	close(dir);
 	umount2(MNT, MNT_DETACH);
 	if (ending != KILL)
@@ -263,8 +273,7 @@ static void fuzz_round(void)
 	for (i = 0; i < PROGS; i++)
 		progs[i] = new_prog(&rng, i == 0);
 	for (slot = 0; slot < EXTFUSE_MAX_OPS; slot++)
-		bpf_map_update_elem(maps.progs, &slot,
-				    &progs[random_below(&rng, PROGS)], BPF_ANY);
+		fill_slot(&rng, progs, slot);
 	memset(shared, 0, sizeof(*shared));
 	s->mnt = MNT;
 	s->prog_fd = progs[0];
@@ -275,7 +284,7 @@ static void fuzz_round(void)
 	if (server_mount(s, options) < 0)
 		fail("cannot mount");
 	dir = open(MNT, O_PATH | O_DIRECTORY);
-	server = start_server();
+	server = start_server(dir);
 	if (!server_wait(s) || server_fd_status(s->fd).attached != 1)
 		fail("not attached");
 	for (i = 0; i < USERS; i++)
@@ -331,6 +340,7 @@ static void check_coverage(void)
 		const char *name;
 	} io[] = {
 		{ FUSE_READ, EXTFUSE_PHASE_ENTER, "READ, ENTER" },
+		{ FUSE_READ, EXTFUSE_PHASE_ATIME, "READ, ATIME" },
 		{ FUSE_READ, EXTFUSE_PHASE_EXIT, "READ, EXIT" },
 		{ FUSE_WRITE, EXTFUSE_PHASE_ENTER, "WRITE, ENTER" },
 		{ FUSE_WRITE, EXTFUSE_PHASE_EXIT, "WRITE, EXIT" },

@@ -225,6 +225,21 @@ static void write_exactly(struct gen *g)
 	     CALL(EXTFUSE_FUNC_WRITE_ARGS));
 }
 
+/* What makes an answer, if the request is one that may be answered */
+static void serve(struct gen *g)
+{
+	write_exactly(g);
+	EMIT(g, MOV_IMM(BPF_REG_0, 0), EXIT());
+}
+
+/* As the real object's main program does */
+static void dispatch(struct gen *g)
+{
+	EMIT(g, MOV_REG(BPF_REG_1, CTX), LOAD_MAP(BPF_REG_2, g->maps->progs),
+	     LOAD32(BPF_REG_3, CTX, offsetof(struct extfuse_req, opcode)),
+	     CALL(BPF_FUNC_tail_call));
+}
+
 static int some_map(struct gen *g)
 {
 	const int fds[] = { g->maps->array, g->maps->percpu, g->maps->hash,
@@ -284,17 +299,10 @@ static void map_delete(struct gen *g)
 static void tail_call(struct gen *g)
 {
 	EMIT(g, MOV_REG(BPF_REG_1, CTX), LOAD_MAP(BPF_REG_2, g->maps->progs));
-	switch (below(g, 3)) {
-	case 0:
-		EMIT(g, LOAD32(BPF_REG_3, CTX,
-			       offsetof(struct extfuse_req, opcode)));
-		break;
-	case 1:
+	if (below(g, 2))
 		EMIT(g, MOV_REG(BPF_REG_3, number_reg(g)));
-		break;
-	default:
+	else
 		EMIT(g, MOV_IMM(BPF_REG_3, below(g, EXTFUSE_MAX_OPS + 2)));
-	}
 	EMIT(g, CALL(BPF_FUNC_tail_call));
 }
 
@@ -499,7 +507,12 @@ int gen_prog(const struct gen_maps *maps, uint64_t seed, bool main)
 	prologue(&g, main);
 	start = g.n;
 	statements(&g, 2 + below(&g, 20));
-	some_return(&g);
+	if (main)
+		dispatch(&g);
+	if (below(&g, 3) == 0)
+		serve(&g);
+	else
+		some_return(&g);
 	if (below(&g, 2)) {
 		mutant = g;
 		mutate(&mutant, start);

@@ -459,6 +459,135 @@ static void listxattr_serves_empty_lists(void **state)
 	assert_int_equal(run(&r, "LISTXATTR"), 0);
 }
 
+/* I/O of passthrough files */
+
+static const struct fuse_attr new_attr = {
+	.ino = 33, .size = 99, .blocks = 8, .mtime = 78, .mode = 0100640,
+	.nlink = 2, .uid = 5, .gid = 6, .blksize = 4096,
+};
+
+static int begin_change(uint32_t opcode, uint32_t phase, uint64_t *cookie)
+{
+	struct run r = request(opcode, FILE_ID);
+	int verdict;
+
+	r.req.phase = phase;
+	add_out(&r, sizeof(*cookie));
+	verdict = run(&r, opcode == FUSE_READ ? "READ" : "WRITE");
+	*cookie = r.out.word;
+	return verdict;
+}
+
+/* Without a cookie: as an asynchronous write ends */
+static int end_change(uint32_t opcode, const uint64_t *cookie)
+{
+	struct run r = request(opcode, FILE_ID);
+
+	r.req.phase = EXTFUSE_PHASE_EXIT;
+	if (cookie) {
+		add_in(&r, cookie, sizeof(*cookie));
+		add_in(&r, &new_attr, sizeof(new_attr));
+	}
+	return run(&r, opcode == FUSE_READ ? "READ" : "WRITE");
+}
+
+static bool attr_is_served(const struct fuse_attr *attr)
+{
+	struct run r = request(FUSE_GETATTR, FILE_ID);
+
+	add_out(&r, sizeof(struct fuse_attr_out));
+	return run(&r, "GETATTR") == 0 &&
+	       memcmp(&r.out.attr.attr, attr, sizeof(*attr)) == 0;
+}
+
+static bool any_attr_is_served(void)
+{
+	return attr_is_served(&file_attr) || attr_is_served(&new_attr);
+}
+
+static void check_change(uint32_t opcode, uint32_t phase)
+{
+	uint64_t epoch = cache_epoch(c, FILE_ID), a, b;
+
+	put_attr(FILE_ID, 30 * SEC_NS, 0);
+	assert_true(attr_is_served(&file_attr));
+	assert_int_equal(begin_change(opcode, phase, &a), EXTFUSE_PASSTHRU_EXIT);
+	assert_int_equal(a, epoch);
+	assert_false(any_attr_is_served());
+	/* the change's own attributes are published at its end */
+	assert_int_equal(end_change(opcode, &a), EXTFUSE_PASSTHRU);
+	assert_int_equal(cache_epoch(c, FILE_ID), epoch + 1);
+	assert_true(attr_is_served(&new_attr));
+	/* but not if another ended meanwhile: which of them was last? */
+	begin_change(opcode, phase, &a);
+	begin_change(opcode, phase, &b);
+	end_change(opcode, &b);
+	assert_false(any_attr_is_served());
+	end_change(opcode, &a);
+	assert_false(any_attr_is_served());
+	/* and not without attributes */
+	put_attr(FILE_ID, 30 * SEC_NS, 0);
+	begin_change(opcode, phase, &a);
+	assert_int_equal(end_change(opcode, NULL), EXTFUSE_PASSTHRU);
+	assert_false(any_attr_is_served());
+	assert_int_equal(node(FILE_ID)->changing, 0);
+}
+
+static void writes_are_changes(void **state)
+{
+	(void)state;
+	check_change(FUSE_WRITE, EXTFUSE_PHASE_ENTER);
+}
+
+static void reads_are_where_atime_moves(void **state)
+{
+	uint64_t cookie;
+
+	(void)state;
+	put_attr(FILE_ID, 30 * SEC_NS, 0);
+	assert_int_equal(begin_change(FUSE_READ, EXTFUSE_PHASE_ENTER, &cookie),
+			 EXTFUSE_PASSTHRU);
+	assert_true(attr_is_served(&file_attr));
+	check_change(FUSE_READ, EXTFUSE_PHASE_ATIME);
+}
+
+static void mapped_files_are_not_served(void **state)
+{
+	uint64_t epoch = cache_epoch(c, FILE_ID);
+	struct run r = request(FUSE_WRITE, FILE_ID);
+
+	(void)state;
+	put_attr(FILE_ID, 30 * SEC_NS, 0);
+	r.req.phase = EXTFUSE_PHASE_MMAP;
+	assert_int_equal(run(&r, "WRITE"), EXTFUSE_PASSTHRU);
+	assert_true(cache_epoch(c, FILE_ID) > epoch);
+	assert_true(cache_volatile(c, FILE_ID));
+	put_attr(FILE_ID, 30 * SEC_NS, 0);
+	assert_false(any_attr_is_served());
+}
+
+static void io_of_unknown_nodes_is_the_daemons(void **state)
+{
+	static const uint32_t ops[] = { FUSE_READ, FUSE_WRITE };
+	uint32_t phase;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		for (phase = 0; phase <= EXTFUSE_PHASE_ATIME; phase++) {
+			struct run r = request(ops[i], FILE_ID + (1ULL << 32));
+
+			r.req.phase = phase;
+			assert_int_equal(run(&r, i ? "WRITE" : "READ"),
+					 EXTFUSE_UPCALL);
+			/* a request to the daemon is no passthrough */
+			r.req.nodeid = FILE_ID;
+			r.req.phase = EXTFUSE_PHASE_REQUEST;
+			assert_int_equal(run(&r, i ? "WRITE" : "READ"),
+					 EXTFUSE_UPCALL);
+		}
+}
+
 /* Changes: left to the daemon, and nothing that they touch is believed */
 
 #define HANDLERS_TOUCH(X)						\
@@ -683,6 +812,10 @@ int main(int argc, char **argv)
 		TEST(getxattr_serves_values),
 		TEST(getxattr_knows_that_there_are_none),
 		TEST(listxattr_serves_empty_lists),
+		TEST(writes_are_changes),
+		TEST(reads_are_where_atime_moves),
+		TEST(mapped_files_are_not_served),
+		TEST(io_of_unknown_nodes_is_the_daemons),
 		TEST(changes_move_the_epoch),
 		TEST(open_moves_it_if_it_truncates),
 		TEST(removals_hide_the_name),
