@@ -230,6 +230,24 @@ static void rename_publish(struct stackfs *fs, const struct change ch[2],
 	entry_insert(fs, ch[1].dir.node, ch[1].epoch, ch[1].name, n);
 }
 
+/* C7: a whiteout is made, and belongs to the caller. */
+static int rename_lower(fuse_req_t req, const struct change ch[2],
+			unsigned int flags)
+{
+	struct creds cr = { 0 };
+	int err = 0;
+
+	if (flags & RENAME_WHITEOUT)
+		err = creds_enter(&cr, fuse_req_ctx(req), CREDS_NO_GROUP);
+	if (err)
+		return err;
+	if (renameat2(ch[0].dir.fd, ch[0].name, ch[1].dir.fd, ch[1].name,
+		      flags))
+		err = -errno;
+	creds_leave(&cr);
+	return err;
+}
+
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	       fuse_ino_t newparent, const char *newname, unsigned int flags)
 {
@@ -247,9 +265,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	err = victim_begin(fs, &ch[0], &v[0]);
 	if (!err)
 		err = victim_begin(fs, &ch[1], &v[1]);
-	if (!err &&
-	    renameat2(ch[0].dir.fd, name, ch[1].dir.fd, newname, flags))
-		err = -errno;
+	if (!err)
+		err = rename_lower(req, ch, flags);
 	victim_end(fs, &v[1]);
 	victim_end(fs, &v[0]);
 	rename_end(fs, ch);
