@@ -47,7 +47,7 @@ static void dir_destroy(struct stackfs *fs, struct handle *h)
 	free(d);
 }
 
-static int dir_new(struct stackfs *fs, const struct ref *r,
+static int dir_new(struct stackfs *fs, const struct ref *r, int flags,
 		   struct dirhandle **dp)
 {
 	struct dirhandle *d = calloc(1, sizeof(*d));
@@ -56,7 +56,8 @@ static int dir_new(struct stackfs *fs, const struct ref *r,
 	if (!d)
 		return -ENOMEM;
 	do
-		fd = openat(r->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		fd = openat(r->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+			    (flags & O_NOATIME));
 	while (fd < 0 && nodes_fd_relieve(&fs->nodes, errno));
 	if (fd < 0) {
 		err = -errno;
@@ -87,7 +88,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	err = ref_get(fs, ino, &r);
 	if (!err) {
-		err = dir_new(fs, &r, &d);
+		err = dir_new(fs, &r, fi->flags, &d);
 		ref_put(fs, &r);
 	}
 	if (err) {
