@@ -13,19 +13,17 @@
 #define TMPFILE_NAME "/"
 
 /*
- * O_DIRECT is dropped: requests carry data at no particular alignment.  With
- * passthrough the kernel opens the lower file once more, with the caller's
- * flags.  With a writeback cache the kernel reads what it writes, and knows
- * the end of the file better than the lower file does.
+ * O_DIRECT is dropped: requests carry data at no particular alignment.  So is
+ * O_APPEND, which each write tells of its own (io.c).  With passthrough the
+ * kernel opens the lower file once more, with the caller's flags.  With a
+ * writeback cache the kernel reads what it writes.
  */
 static int lower_flags(const struct stackfs *fs, int flags)
 {
-	flags &= ~(O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW | O_DIRECT);
-	if (fs->opts.writeback) {
-		if ((flags & O_ACCMODE) == O_WRONLY)
-			flags = (flags & ~O_ACCMODE) | O_RDWR;
-		flags &= ~O_APPEND;
-	}
+	flags &= ~(O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW | O_DIRECT |
+		   O_APPEND);
+	if (fs->opts.writeback && (flags & O_ACCMODE) == O_WRONLY)
+		flags = (flags & ~O_ACCMODE) | O_RDWR;
 	return flags | O_CLOEXEC;
 }
 

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "stackfs.h"
@@ -63,18 +64,34 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	fuse_reply_data(req, &buf, 0);
 }
 
+/*
+ * What is appended goes to the end that the lower file has now.  Pages that
+ * were stored to through a mapping go where they belong, though the file that
+ * they come from may be open for appending.  A writeback cache knows the end of
+ * the file better than the lower file does.
+ */
+static ssize_t write_lower(const struct stackfs *fs, const char *buf,
+			   size_t size, off_t off,
+			   const struct fuse_file_info *fi)
+{
+	const struct iovec iov = { (char *)buf, size };
+	bool append = (fi->flags & O_APPEND) && !fi->writepage &&
+		      !fs->opts.writeback;
+	ssize_t n = pwritev2(file_of(fi)->fd, &iov, 1, off,
+			     append ? RWF_APPEND : 0);
+
+	return n < 0 ? -errno : n;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	      off_t off, struct fuse_file_info *fi)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
-	struct file *f = file_of(fi);
 	uint64_t epoch;
 	ssize_t n;
 
 	epoch = cache_begin(fs->cache, ino);
-	n = pwrite(f->fd, buf, size, off);
-	if (n < 0)
-		n = -errno;
+	n = write_lower(fs, buf, size, off, fi);
 	cache_end(fs->cache, ino, epoch);
 	if (n < 0)
 		fuse_reply_err(req, -n);
