@@ -198,9 +198,14 @@ void run_rename(const struct op *o, struct side *s, struct result *res)
 
 void run_rename_flags(const struct op *o, struct side *s, struct result *res)
 {
+	/*
+	 * A whiteout only where the rename succeeds: one that fails moves the
+	 * times of ext4's directory, for which no FUSE is prepared.
+	 */
 	static const unsigned int flags[] = {
 		RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHANGE,
-		RENAME_WHITEOUT, RENAME_NOREPLACE | RENAME_WHITEOUT,
+		RENAME_EXCHANGE | RENAME_WHITEOUT,
+		RENAME_NOREPLACE | RENAME_WHITEOUT,
 		RENAME_NOREPLACE | RENAME_EXCHANGE, 64,
 	};
 
