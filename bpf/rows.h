@@ -207,17 +207,24 @@ static __always_inline bool noxattr(struct extfuse_node *node)
 
 /*
  * Name spaces of which "no extended attributes" says ENODATA: for others, and
- * unknown ones, the lower file system may say something else.
+ * unknown ones, and no name behind the point, the lower file system may say
+ * something else.
  */
 static __always_inline bool xattr_namespace(const __u64 *name)
 {
 	const __u64 five = 0xffffffffffULL;
+	const __u8 *byte = (const __u8 *)name;
 
-	return name[0] == W8('s', 'e', 'c', 'u', 'r', 'i', 't', 'y') ||
-	       name[0] == W8('t', 'r', 'u', 's', 't', 'e', 'd', '.') ||
-	       (name[0] & five) == W8('u', 's', 'e', 'r', '.', 0, 0, 0) ||
-	       (name[0] == W8('s', 'y', 's', 't', 'e', 'm', '.', 'p') &&
-		name[1] == W8('o', 's', 'i', 'x', '_', 'a', 'c', 'l'));
+	if (name[0] == W8('s', 'e', 'c', 'u', 'r', 'i', 't', 'y'))
+		return byte[8] == '.' && byte[9];
+	if (name[0] == W8('t', 'r', 'u', 's', 't', 'e', 'd', '.'))
+		return byte[8];
+	if ((name[0] & five) == W8('u', 's', 'e', 'r', '.', 0, 0, 0))
+		return byte[5];
+	return name[0] == W8('s', 'y', 's', 't', 'e', 'm', '.', 'p') &&
+	       name[1] == W8('o', 's', 'i', 'x', '_', 'a', 'c', 'l') &&
+	       (name[2] == W8('_', 'a', 'c', 'c', 'e', 's', 's', 0) ||
+		name[2] == W8('_', 'd', 'e', 'f', 'a', 'u', 'l', 't'));
 }
 
 #define WORDS(len) (((len) + 7) / 8)
