@@ -46,14 +46,20 @@ static int check_lower(struct stackfs *fs)
 	err = real_path(&fs->opts.lower);
 	if (err)
 		return err;
-	fs->root_fd = open(fs->opts.lower, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fs->opts.watch)
+		err = watch_clone(fs);
+	if (err)
+		return err;
+	fs->root_fd = fs->opts.watch ?
+		openat(fs->watch.tree_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) :
+		open(fs->opts.lower, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fs->root_fd < 0 || fstatvfs(fs->root_fd, &sv)) {
 		log_err("%s: %s", fs->opts.lower, strerror(errno));
 		return EXIT_MOUNT;
 	}
 	fs->st_flags = sv.f_flag;
 	xattr_probe(fs);
-	return 0;
+	return fs->opts.watch ? watch_open(fs) : 0;
 }
 
 /* The source of the topmost mount at the mount point if it is one of ours. */

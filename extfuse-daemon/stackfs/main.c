@@ -87,7 +87,12 @@ static int start(struct stackfs *fs)
 		return err;
 	if (signals_pending())
 		return EXIT_INTR;
-	if (nodes_reaper_start(&fs->nodes) || signals_start(fs)) {
+	if (fs->opts.watch)
+		err = watch_guard(fs);
+	if (err)
+		return err;
+	if (nodes_reaper_start(&fs->nodes) || signals_start(fs) ||
+	    (fs->opts.watch && watch_start(fs))) {
 		log_err("cannot start threads");
 		return EXIT_SYSTEM;
 	}
@@ -98,6 +103,7 @@ static int start(struct stackfs *fs)
 static void finish(struct stackfs *fs)
 {
 	session_unmount(fs);
+	watch_stop(fs);
 	handles_free(fs);
 	nodes_reaper_stop(&fs->nodes);
 	if (fs->se)

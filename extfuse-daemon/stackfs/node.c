@@ -304,6 +304,20 @@ void node_unpin(void *nodes, uint64_t id)
 		node_queue(t, n);
 }
 
+struct node *node_find(struct nodes *t, dev_t dev, ino_t ino)
+{
+	struct node *n;
+
+	pthread_mutex_lock(&t->lock);
+	n = hash_find(t, dev, ino);
+	if (n) {
+		atomic_fetch_add(&n->refs, 1);
+		atomic_store(&n->dying, false);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
 static int node_find_or_new(struct nodes *t, int fd, const struct stat *st,
 			    struct node **np, bool *found)
 {

@@ -137,6 +137,8 @@ void nodes_reaper_stop(struct nodes *t);
 /** node_get() - the node of a nodeid, referenced; NULL: ESTALE */
 struct node *node_get(struct nodes *t, uint64_t id);
 void node_put(struct nodes *t, struct node *n);
+/** node_find() - the node of an inode if there is one, referenced */
+struct node *node_find(struct nodes *t, dev_t dev, ino_t ino);
 
 /** node_make() - the node of an inode, referenced, made if there is none
  *  @fd: O_PATH descriptor of the inode, taken over in any case */
@@ -185,6 +187,8 @@ void node_fd_close(struct nodes *t, struct node *n);
 /** nodes_fd_limit() - raise the descriptor limit, set the bound of nodes */
 void nodes_fd_limit(struct nodes *t);
 void nodes_fd_bound(struct nodes *t);
+/** nodes_handles_work() - can inodes be opened by their file handles? */
+bool nodes_handles_work(int root_fd);
 /** nodes_fd_relieve() - after an open failed with @err: is another try worth
  *  it, because descriptors were the reason and some were closed? */
 bool nodes_fd_relieve(struct nodes *t, int err);

@@ -201,7 +201,7 @@ bool nodes_fd_relieve(struct nodes *t, int err)
 	return (err == EMFILE || err == ENFILE) && clock_run(t, EVICT_BATCH);
 }
 
-static bool handles_work(int root_fd)
+bool nodes_handles_work(int root_fd)
 {
 	struct file_handle *h = handle_read(root_fd);
 	int fd;
@@ -234,7 +234,7 @@ void nodes_fd_limit(struct nodes *t)
 	const char *test = secure_getenv("EXTFUSE_TEST_NODE_FDS");
 	struct rlimit rl, max;
 
-	t->handles = handles_work(t->root_fd);
+	t->handles = nodes_handles_work(t->root_fd);
 	getrlimit(RLIMIT_NOFILE, &rl);
 	max.rlim_cur = max.rlim_max = nr_open();
 	if (max.rlim_max > rl.rlim_max && !setrlimit(RLIMIT_NOFILE, &max))

@@ -74,6 +74,8 @@ static bool parse_switch(struct options *o, const char *arg)
 		o->writeback = true;
 	else if (!strcmp(arg, "allow_other") || !strcmp(arg, "noallow_other"))
 		o->allow_other = *arg == 'a';
+	else if (!strcmp(arg, "watch"))
+		o->watch = true;
 	else if (!strcmp(arg, "foreground"))
 		o->foreground = true;
 	else if (!strcmp(arg, "debug"))
@@ -268,6 +270,11 @@ static int check_options(struct options *o)
 		log_err("-o writeback and -o passthrough exclude each other");
 		return EXIT_USAGE;
 	}
+	/* With a writeback cache FUSE knows sizes and times better than anybody. */
+	if (o->writeback && o->watch) {
+		log_err("-o writeback and -o watch exclude each other");
+		return EXIT_USAGE;
+	}
 	o->passthrough = o->passthrough && !o->writeback;
 	return 0;
 }
@@ -322,6 +329,7 @@ void opts_usage(FILE *f)
 	      "                         are seen\n"
 	      "  entry_timeout=SECONDS  likewise names (3600)\n"
 	      "  negative_timeout=SECONDS  likewise names that do not exist (3600)\n"
+	      "  watch                  see changes made in LOWER itself at once\n"
 	      "  max_entries=NUMBER     names and nodes that the kernel may know (131072)\n"
 	      "  noallow_other          root only\n"
 	      "  foreground, debug      do not go to the background; log requests\n"

@@ -43,6 +43,7 @@ struct options {
 	enum extfuse_mode extfuse;
 	int passthrough;
 	bool writeback;
+	bool watch;
 	bool allow_other;
 	bool foreground;
 	bool debug;
@@ -56,6 +57,31 @@ struct options {
 	uint64_t negative_timeout;
 	uint32_t max_entries;
 	unsigned long ms_flags;
+};
+
+/**
+ * struct watch - the lower file system is watched (watch.c)
+ * @tree_fd:	our own mount of the lower directory
+ * @fan_fd:	fanotify group
+ * @stop_fd:	the thread is to end
+ * @abort_fd:	writing here aborts the connection
+ * @guard:	process that does so when we are killed
+ * @pid:	our own
+ * @events:	changes that others made
+ * @overflows:	how often all was dropped because events were lost
+ */
+struct watch {
+	int tree_fd;
+	int fan_fd;
+	int stop_fd;
+	int abort_fd;
+	pid_t guard;
+	pid_t pid;
+	pthread_t thread;
+	bool running;
+	char *buf;
+	_Atomic uint64_t events;
+	_Atomic uint64_t overflows;
 };
 
 /* Opcodes that the daemon counts; larger ones do not exist. */
@@ -102,6 +128,7 @@ struct stackfs {
 	bool noxattr;
 	bool acl;
 	unsigned long st_flags;
+	struct watch watch;
 	pthread_mutex_t handles_lock;
 	struct handle *handles;
 	_Atomic uint64_t ops[STACKFS_MAX_OPS];
@@ -237,6 +264,18 @@ int extfuse_start(struct stackfs *fs);
 /** extfuse_attached() - after INIT: did the kernel take the program? */
 int extfuse_attached(struct stackfs *fs);
 void extfuse_stop(struct stackfs *fs);
+
+/* watch.c: 0 or an exit code, the message printed */
+
+/** watch_clone() - a mount of the lower directory of our own */
+int watch_clone(struct stackfs *fs);
+/** watch_open() - can it be watched?  From now on events are kept. */
+int watch_open(struct stackfs *fs);
+/** watch_guard() - after the mount, while there is but one thread */
+int watch_guard(struct stackfs *fs);
+/** watch_start() - 0 or -errno; watch_stop() aborts the connection */
+int watch_start(struct stackfs *fs);
+void watch_stop(struct stackfs *fs);
 
 /* signals.c: SIGHUP, SIGINT and SIGTERM unmount */
 void signals_block(void);

@@ -105,7 +105,7 @@ char *stat_json(struct stackfs *fs)
 
 	if (fs->ebpf)
 		session_status(fs, &st);
-	j = json_pack("{so ss si so ss sb sI so so s{sI sI sI}}",
+	j = json_pack("{so ss si so ss sb sI so so s{sI sI sI} s{sb sI sI}}",
 		"mount", path_json(fs->opts.mountpoint),
 		"version", EXTFUSE_VERSION,
 		"abi", EXTFUSE_ABI,
@@ -118,7 +118,11 @@ char *stat_json(struct stackfs *fs)
 		"nodes",
 		"total", (json_int_t)u.total,
 		"pinned", (json_int_t)u.pinned,
-		"fds", (json_int_t)u.fds);
+		"fds", (json_int_t)u.fds,
+		"watch",
+		"on", fs->watch.running,
+		"events", (json_int_t)atomic_load(&fs->watch.events),
+		"overflows", (json_int_t)atomic_load(&fs->watch.overflows));
 	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	json_decref(j);
 	return text;
