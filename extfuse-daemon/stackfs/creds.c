@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,6 +42,45 @@ static int caps_fsetid(bool keep)
 	return syscall(SYS_capset, &head, data) ? -errno : 0;
 }
 
+/* What follows a key in /proc/PID/status, to be freed; NULL: not to be found */
+static char *status_value(pid_t pid, const char *key)
+{
+	char path[PROC_FD_LEN], *line = NULL, *value = NULL;
+	size_t size = 0, len = strlen(key);
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f && !value && getline(&line, &size, f) > 0)
+		if (!strncmp(line, key, len))
+			value = strdup(line + len);
+	if (f)
+		fclose(f);
+	free(line);
+	return value;
+}
+
+static bool same_user_namespace(pid_t pid)
+{
+	char path[PROC_FD_LEN];
+	struct stat own, st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+	return !stat("/proc/self/ns/user", &own) && !stat(path, &st) &&
+	       own.st_dev == st.st_dev && own.st_ino == st.st_ino;
+}
+
+bool creds_admin(pid_t pid)
+{
+	char *caps = status_value(pid, "CapEff:");
+	bool admin;
+
+	admin = caps && (strtoull(caps, NULL, 16) >> CAP_SYS_ADMIN & 1) &&
+		same_user_namespace(pid);
+	free(caps);
+	return admin;
+}
+
 /* Takes the numbers after "Groups:" of /proc/PID/status. */
 static int groups_parse(const char *s, gid_t **list)
 {
@@ -60,23 +100,13 @@ static int groups_parse(const char *s, gid_t **list)
 /* A caller that is not to be found has no groups: bits go, none stay. */
 static int groups_enter(pid_t pid)
 {
-	char path[PROC_FD_LEN], *line = NULL;
+	char *groups = status_value(pid, "Groups:");
 	gid_t *list = NULL;
-	size_t size = 0;
 	int n = 0, err;
-	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	f = fopen(path, "re");
-	while (f && getline(&line, &size, f) > 0) {
-		if (strncmp(line, "Groups:", 7))
-			continue;
-		n = groups_parse(line + 7, &list);
-		break;
-	}
-	if (f)
-		fclose(f);
-	free(line);
+	if (groups)
+		n = groups_parse(groups, &list);
+	free(groups);
 	if (n < 0)
 		return n;
 	err = syscall(SYS_setgroups, n, list) ? -errno : 0;
@@ -91,6 +121,14 @@ static int fsids_set(uid_t uid, gid_t gid)
 	/* They report no errors; an invalid id changes nothing. */
 	return (uid_t)setfsuid(NO_ID) == uid && (gid_t)setfsgid(NO_ID) == gid ?
 	       0 : -EPERM;
+}
+
+gid_t creds_sgid_group(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && (st.st_mode & S_ISGID) ? st.st_gid :
+							   CREDS_NO_GROUP;
 }
 
 int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group)

@@ -85,7 +85,7 @@ static int open_truncate(fuse_req_t req, const struct ref *r, int flags)
 	struct creds cr;
 	int fd;
 
-	fd = creds_enter(&cr, fuse_req_ctx(req), CREDS_NO_GROUP);
+	fd = creds_enter(&cr, fuse_req_ctx(req), creds_sgid_group(r->fd));
 	if (fd)
 		return fd;
 	epoch = cache_begin(fs->cache, id);

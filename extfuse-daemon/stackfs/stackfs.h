@@ -194,6 +194,12 @@ struct creds {
  *  @group: group whose membership decides, or CREDS_NO_GROUP */
 int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group);
 void creds_leave(const struct creds *cr);
+/** creds_sgid_group() - the group whose members may keep the file's setgid bit,
+ *  CREDS_NO_GROUP without one */
+gid_t creds_sgid_group(int fd);
+/** creds_admin() - has the process CAP_SYS_ADMIN, and not only in a user
+ *  namespace of its own?  In doubt it has not. */
+bool creds_admin(pid_t pid);
 
 /* handle.c */
 

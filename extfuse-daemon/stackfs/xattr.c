@@ -3,6 +3,7 @@
  * Extended attributes.
  */
 #include <errno.h>
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -10,6 +11,7 @@
 #include "stackfs.h"
 
 #define ACL_PREFIX "system.posix_acl_"
+#define TRUSTED_PREFIX "trusted."
 
 /* As much as the cache may take; larger values are read once more. */
 #define SMALL 256
@@ -148,24 +150,45 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	ref_put(fs, &r);
 }
 
+/* C7: whoever cannot read trusted attributes is not told their names. */
+static ssize_t hide_trusted(fuse_req_t req, char *list, ssize_t len)
+{
+	char *from = list, *to = list, *end = list + len;
+	int privileged = -1;
+	size_t n;
+
+	for (; from < end; from += n) {
+		n = strlen(from) + 1;
+		if (!strncmp(from, TRUSTED_PREFIX, strlen(TRUSTED_PREFIX))) {
+			if (privileged < 0)
+				privileged = creds_admin(fuse_req_ctx(req)->pid);
+			if (!privileged)
+				continue;
+		}
+		memmove(to, from, n);
+		to += n;
+	}
+	return to - list;
+}
+
 static void get_list(fuse_req_t req, const struct ref *r, size_t size)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
 	uint64_t epoch = cache_xattr_epoch(fs->cache, r->node->id);
-	char path[PROC_FD_LEN], *list = NULL;
+	char path[PROC_FD_LEN], *list = malloc(XATTR_LIST_MAX);
 	ssize_t len;
 
-	if (size)
-		list = malloc(size);
-	if (size && !list) {
+	if (!list) {
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	len = listxattr(proc_fd(path, r->fd), list, size);
+	len = listxattr(proc_fd(path, r->fd), list, XATTR_LIST_MAX);
 	if (len < 0)
 		len = -errno;
 	else if (len == 0)
 		publish_noxattr(fs, r->node->id, epoch);
+	else
+		len = hide_trusted(req, list, len);
 	reply_value(req, list, len, size);
 	free(list);
 }
@@ -189,15 +212,10 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 static int acl_creds(fuse_req_t req, const struct ref *r, const char *name,
 		     struct creds *cr)
 {
-	gid_t group = CREDS_NO_GROUP;
-	struct stat st;
-
 	*cr = (struct creds) { 0 };
 	if (strncmp(name, ACL_PREFIX, strlen(ACL_PREFIX)))
 		return 0;
-	if (!fstat(r->fd, &st) && (st.st_mode & S_ISGID))
-		group = st.st_gid;
-	return creds_enter(cr, fuse_req_ctx(req), group);
+	return creds_enter(cr, fuse_req_ctx(req), creds_sgid_group(r->fd));
 }
 
 /* @value NULL: remove.  ctime changes, and with an ACL the mode does. */

@@ -6,12 +6,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static void must(int ok, const char *what)
@@ -151,6 +153,82 @@ static void op_seekdir(char **a)
 	printf("%d\n", n);
 }
 
+static void map_store(int fd)
+{
+	char *p = mmap(NULL, 10, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	must(p != MAP_FAILED, "mmap");
+	*p = 'x';
+	must(!msync(p, 10, MS_SYNC), "msync");
+}
+
+/* Changes the content of a[1] in the way a[0]; the source is the file "from" */
+static void op_change(char **a)
+{
+	const char *how = a[0], *path = a[1];
+	struct iovec iov[] = { { "x", 1 }, { "y", 1 } };
+	int fd, from = xopen("from", O_RDONLY), ret = 0;
+
+	fd = xopen(path, O_RDWR | (strcmp(how, "otrunc") ? 0 : O_TRUNC) |
+			 (strcmp(how, "append") ? 0 : O_APPEND));
+	if (!strcmp(how, "write") || !strcmp(how, "append"))
+		ret = write(fd, "x", 1);
+	else if (!strcmp(how, "pwritev"))
+		ret = pwritev(fd, iov, 2, 5);
+	else if (!strcmp(how, "empty"))
+		ret = write(fd, "", 0);
+	else if (!strcmp(how, "ftruncate"))
+		ret = ftruncate(fd, 3);
+	else if (!strcmp(how, "truncate"))
+		ret = truncate(path, 3);
+	else if (!strcmp(how, "fallocate"))
+		ret = fallocate(fd, 0, 0, 9999);
+	else if (!strcmp(how, "copy"))
+		ret = copy_file_range(from, NULL, fd, NULL, 10, 0);
+	else if (!strcmp(how, "sendfile"))
+		ret = sendfile(fd, from, NULL, 10);
+	else if (!strcmp(how, "mmap"))
+		map_store(fd);
+	must(ret >= 0, how);
+}
+
+/* Nodeids like those of StackFS, and others, as file handles in a[0] */
+static void op_handles(char **a)
+{
+	static const uint64_t high[] = { 0, 1, 2, 1ULL << 31, 0xffffffff };
+	union {
+		struct file_handle h;
+		char space[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} u = { .h.handle_bytes = MAX_HANDLE_SZ };
+	uint32_t *fh = (uint32_t *)u.h.f_handle;
+	int mnt, fd, opened = 0, tried = 0;
+	struct stat st, top;
+	uint32_t low;
+	size_t i;
+
+	must(!name_to_handle_at(AT_FDCWD, a[0], &u.h, &mnt, 0), "handle");
+	must(!stat(a[0], &top), a[0]);
+	mnt = xopen(a[0], O_RDONLY);
+	for (i = 0; i < sizeof(high) / sizeof(high[0]); i++)
+		for (low = 0; low < 5000; low++) {
+			fh[0] = high[i];
+			fh[1] = low < 4000 ? low : -low;
+			tried++;
+			fd = open_by_handle_at(mnt, &u.h, O_PATH);
+			must(fd >= 0 || errno == ESTALE, "open");
+			if (fd < 0)
+				continue;
+			opened++;
+			must(!fstat(fd, &st), "fstat");
+			if (st.st_dev != top.st_dev) {
+				printf("%u: of another file system\n", low);
+				exit(1);
+			}
+			close(fd);
+		}
+	printf("opened %d of %d\n", opened, tried);
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -161,6 +239,8 @@ static const struct {
 	{ "seek", 3, op_seek },		{ "mmap", 2, op_mmap },
 	{ "unlinked", 1, op_unlinked },	{ "open", 2, op_open },
 	{ "seekdir", 1, op_seekdir },	{ "sendfile", 1, op_sendfile },
+	{ "handles", 1, op_handles },
+	{ "change", 2, op_change },
 };
 
 int main(int argc, char **argv)

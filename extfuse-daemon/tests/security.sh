@@ -1,0 +1,202 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Two users and a group on one mount: nobody may do or see what the lower file
+# system would not let him.  Harness and variables are those of plain.sh, which
+# runs the functions t_NAME of this file.
+
+GROUP=2000	# of both users, but not their own
+
+# With the group, without it, and one who has nothing
+member() { setpriv --reuid $USER1 --regid $GROUP1 --groups $GROUP "$@"; }
+other() { as $USER2 $GROUP2 "$@"; }
+export -f member other
+export USER1=1000 GROUP1=1000 USER2=65534 GROUP2=65534 GROUP
+# shellcheck disable=SC2317
+as() { local u=$1 g=$2; shift 2; setpriv --reuid "$u" --regid "$g" --clear-groups "$@"; }
+export -f as
+
+extfuse() { "$STAT" --json "$M" | grep -q '"mode":"extfuse"'; }
+
+# One of each; the caller's umask is 022
+zoo='mkdir -m 700 own; mkdir -m 711 pass; mkdir -m 744 list; mkdir -m 750 grp; chgrp $GROUP grp
+for d in own pass list grp; do echo secret > $d/f; echo secret > $d/priv; chmod 600 $d/priv; ln -s f $d/l; done
+for m in 600 640 604 644 066 000; do echo $m > f$m; chmod $m f$m; chgrp $GROUP f$m; done
+echo acl > acl; chmod 600 acl; setfacl -m u:$USER2:r acl; setfacl -m g:$GROUP:--- acl
+mkdir -m 700 acldir; setfacl -m u:$USER2:x acldir; echo in > acldir/f
+chown $USER1 f600; setfattr -n user.k -v v f600 f640 f644 own/f'
+
+# What everybody tries
+cat_all='for f in . *; do
+	for p in "$f" "$f"/f "$f"/priv "$f"/l "$f"/none; do
+		stat -c "%n %a %u %g %s" "$p"; cat "$p"; ls -a "$p"; readlink "$p"
+		getfattr -dm - "$p"; getfacl -cn "$p"; test -r "$p"; echo $?; test -w "$p"; echo $?; test -x "$p"; echo $?
+	done
+done'
+
+# The rows are there, by root, and what root sees is no answer for others
+t_nobody_sees_more()
+{
+	local who
+	export zoo cat_all
+	both "$zoo"
+	for who in 'as 0 0' member other; do
+		both "$cat_all"				# root warms the cache
+		both "$who bash -c \"\$cat_all\""
+		echo 2 > /proc/sys/vm/drop_caches	# look-ups that the kernel serves
+		both "$who bash -c \"\$cat_all\""
+	done
+}
+
+t_permission_withdrawn()
+{
+	both "$zoo"
+	both 'chmod 755 own; other cat own/f; chmod 700 own; other cat own/f; other stat own/f'
+	both 'setfacl -m u:$USER2:rx own; other cat own/f; setfacl -b own; other cat own/f'
+	both 'member cat grp/f; chgrp 0 grp; member cat grp/f; member ls grp'
+	both 'member cat f640; chmod 600 f640; member cat f640; chown $USER2 f640; other cat f640'
+}
+
+t_nobody_changes_more()
+{
+	local try='for f in f* own/f pass/f pass/priv list/f grp/f acl acldir/f; do
+		echo x >> $f; : > $f; truncate -s 3 $f; chmod 777 $f; chown $(id -u) $f; chgrp $(id -g) $f; touch $f; touch -d @1 $f
+		setfattr -n user.k -v w $f; setfattr -x user.k $f; setfacl -m u:1:r $f
+		setfattr -n trusted.k -v w $f; setfattr -n security.k -v w $f
+		ln $f ln.$(id -u).${f//\//_}; mv -n $f mv.$(id -u).${f//\//_}; rm -f $f
+	done; for d in own pass list grp acldir; do : > $d/new; mkdir $d/newd; ln -s x $d/news; mkfifo $d/newp; rmdir $d; done'
+	export try
+	both "$zoo"
+	both 'other bash -c "$try"'
+	both 'member bash -c "$try"'
+}
+
+t_sticky()
+{
+	both 'mkdir -m 1777 t; member sh -c ": > t/a; mkdir t/d"; other rm -f t/a; other mv t/a t/b; other rmdir t/d; other mv t/d t/e; ls t'
+	both 'other sh -c ": > t/o"; other mv t/o t/a; member rm t/a; ls t'
+}
+
+t_made_by_its_creator()
+{
+	both 'mkdir -m 2770 s; chgrp $GROUP s; mkdir -m 770 g; chgrp $GROUP g'
+	both 'member sh -c "for d in s g; do : > \$d/f; mkdir \$d/d; ln -s x \$d/l; mkfifo \$d/p; '"$T/fsop"' tmpfile \$d \$d/t; cp -p \$d/f \$d/c; done"; stat -c "%n %u:%g %a" s/* g/*'
+	both 'other sh -c ": > s/x; : > g/x"; ls s g'
+	both 'member sh -c "chmod 2755 s/f g/f; chgrp $GROUP g/f; chmod 2755 g/f; chmod 6755 s/d"; stat -c "%n %u:%g %a" s/* g/*'
+	both 'member mknod g/dev c 1 3; member mknod g/blk b 7 0; ls g'
+}
+
+# Every way to write, by the owner, another one and root: setuid, setgid and
+# file capabilities go as they go below.  For who is not in its group a setgid
+# bit without group execution, which means nothing, goes below but not in FUSE.
+t_bits_go()
+{
+	local writer how modes
+	both 'echo 0123456789 > from'
+	for writer in member other 'as 0 0'; do
+		modes='6777 2767 4766 2777'
+		[ "$writer" != other ] || modes='6777 4766 2777'
+		for how in write append pwritev empty ftruncate truncate otrunc fallocate copy sendfile mmap; do
+			both "rm -f v*; for m in $modes; do echo 0123456789 > v\$m; chown $USER1:$GROUP v\$m; chmod \$m v\$m; done
+				echo 0123456789 > vcap; chmod 777 vcap; setcap cap_net_raw+ep vcap
+				for f in v*; do $writer $T/fsop change $how \$f; stat -c '%n %a %s' \$f; getcap \$f; done"
+		done
+	done
+}
+
+t_suid_binaries()
+{
+	cp /usr/bin/id "$L/d/id"
+	chmod 4755 "$L/d/id"
+	eq "$(other "$M/d/id" -u)" 0
+	cp /usr/bin/id "$L/d/gid"
+	chown 0:$GROUP "$L/d/gid"
+	chmod 2755 "$L/d/gid"
+	eq "$(other "$M/d/gid" -g)" $GROUP
+	down
+	mnt nosuid
+	eq "$(other "$M/d/id" -u)" $USER2
+	eq "$(other "$M/d/gid" -g)" $GROUP2
+	down
+	mnt noexec
+	fails 126 bash -c "other '$M/d/id' -u"
+	down
+	mknod -m 666 "$L/d/null" c 1 3
+	mnt nodev
+	fails 1 bash -c "echo x > '$M/d/null'"
+	down
+	mnt
+	echo x > "$M/d/null"
+}
+
+# The kernel resolves names; the daemon takes one name in one directory
+t_no_way_out()
+{
+	echo outside > "$T/secret"
+	mkdir "$L/d/in"
+	ln -s ../../../secret "$L/d/in/up"
+	ln -s "$T/secret" "$L/d/in/abs"
+	# links are the caller's, as everywhere: from the mount up, never below
+	eq "$(cat "$M/d/in/abs")" outside
+	eq "$(cat "$M/d/in/up")" outside
+	fails 1 cat "$M/d/in/../../../lower/secret"
+	# a directory that becomes a link while it is looked up
+	(for i in $(seq 300); do
+		mkdir "$L/d/flip"; echo inside > "$L/d/flip/secret"
+		rm -r "$L/d/flip"; ln -s "$T" "$L/d/flip"; rm "$L/d/flip"
+	done) 2> /dev/null &
+	# find follows no links, so only the daemon could have
+	while kill -0 $! 2> /dev/null; do
+		eq "$(find -P "$M/d" -path '*flip/secret' -inum "$(stat -c %i "$T/secret")" 2> /dev/null)" ""
+		echo 2 > /proc/sys/vm/drop_caches
+	done
+	wait
+	# nodeids out of nowhere, by file handles: nothing of another file system
+	ls -R "$M" > /dev/null
+	"$T/fsop" handles "$M/d" | grep -qx 'opened [1-9][0-9]* of [0-9]*'
+	fails 1 other "$T/fsop" handles "$M/d"
+}
+
+t_attribute_names()
+{
+	both 'echo 1 > f; chmod 644 f; setfattr -n trusted.t -v 1 f; setfattr -n user.u -v 1 f; getfattr -dm - f; other getfattr -dm - f; member getfattr -n trusted.t f'
+	both 'echo 1 > g; chmod 644 g; setfattr -n trusted.t -v 1 g; other getfattr -dm - g; getfattr -dm - g; other getfattr -dm - g'
+	# root of a user namespace, and root without the capability
+	both 'unshare -r getfattr -dm - f; other unshare -r getfattr -dm - f; setpriv --bounding-set -sys_admin --inh-caps -sys_admin getfattr -dm - f'
+	both 'setpriv --reuid 0 --bounding-set -all --inh-caps -all getfattr -dm - f'
+}
+
+# What belongs to the daemon
+t_daemon_is_out_of_reach()
+{
+	local pid
+	pid=$(daemon)
+	fails 2 other ls "/proc/$pid/fd/"
+	fails 1 other cat "/proc/$pid/maps"
+	fails 1 other dd if="/proc/$pid/mem" of=/dev/null bs=1 count=1
+	fails 1 other kill -0 "$pid"
+	fails 2 other "$STAT" "$M"
+	# after the daemon acted for that user, too
+	other sh -c "echo 1 > $M/d/f; : > $M/d/f"
+	fails 2 other ls "/proc/$pid/fd/"
+	fails 1 other kill -0 "$pid"
+	fails 32 other umount "$M"
+}
+
+t_programs_are_out_of_reach()
+{
+	extfuse || { echo "plain FUSE"; exit 77; }
+	local id
+	id=$(bpftool map list | sed -n 's/^\([0-9]*\): .*name attr_map .*/\1/p' | tail -1)
+	[ -n "$id" ]
+	bpftool map dump id "$id" > /dev/null
+	fails 255 other bpftool map dump id "$id"
+	fails 255 other bpftool map update id "$id" key 1 0 0 0 value 0 0 0 0
+	fails 255 other bpftool prog list
+	id=$(bpftool prog list | sed -n 's/^\([0-9]*\): extfuse .*/\1/p; s/^\([0-9]*\): type 33 .*/\1/p' | tail -1)
+	[ -n "$id" ]
+	fails 255 other bpftool prog dump xlated id "$id"
+	fails 255 other bpftool prog load "$BUILD/extfuse.o" /sys/fs/bpf/mine
+}
+
+. "$(dirname "$0")/plain.sh"
