@@ -19,6 +19,8 @@ T=$(mktemp -d "${TMPDIR:-/tmp}/extfuse.XXXXXX")
 L=$T/lower M=$T/mnt R=$T/ref	# lower, mount, reference
 passed=0 failed=0 skipped=0
 export LC_ALL=C
+# What a daemon built with sanitizers says, it says in files (and leaks too)
+export ASAN_OPTIONS=log_path=$T/san UBSAN_OPTIONS=log_path=$T/san:print_stacktrace=1
 
 cleanup()
 {
@@ -151,6 +153,11 @@ run()
 	 trap 'echo "$BASH_COMMAND"' ERR
 	 setup; "t_$name"; down) > "$T/log" 2>&1
 	rc=$?
+	if compgen -G "$T/san.*" > /dev/null; then
+		grep -hE 'ERROR|error:|^ +#[0-9]' "$T"/san.* | head -n 6 >> "$T/log"
+		rm -f "$T"/san.*
+		rc=1
+	fi
 	case $rc in
 	0) echo "ok $name"; passed=$((passed + 1)) ;;
 	77) echo "SKIP $name: $(tail -1 "$T/log")"; skipped=$((skipped + 1)) ;;
