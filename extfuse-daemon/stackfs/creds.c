@@ -5,7 +5,8 @@
  * The kernel has already decided that the caller may do it, so the lower call
  * keeps all capabilities: repeating the decision here, with groups that may be
  * others by now, could only differ.  CAP_FSETID is the exception, because it
- * decides what becomes of setuid and setgid bits.
+ * decides what becomes of setuid and setgid bits.  CAP_SYS_RESOURCE, by which
+ * data would be written beyond the owner's quota, is given up for good.
  *
  * umask, fsuid, fsgid, groups and capabilities are the thread's: the C
  * library's setgroups() would change them for all.
@@ -26,11 +27,23 @@
 
 static _Thread_local bool own_umask;
 
+static struct __user_cap_header_struct head = {
+	.version = _LINUX_CAPABILITY_VERSION_3,
+};
+
+int creds_init(void)
+{
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &head, data))
+		return -errno;
+	data[0].permitted &= ~(1U << CAP_SYS_RESOURCE);
+	data[0].effective &= ~(1U << CAP_SYS_RESOURCE);
+	return syscall(SYS_capset, &head, data) ? -errno : 0;
+}
+
 static int caps_fsetid(bool keep)
 {
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
 	if (syscall(SYS_capget, &head, data))

@@ -76,6 +76,11 @@ static int start(struct stackfs *fs)
 		log_err("%s: %s", fs->opts.lower, strerror(-err));
 		return EXIT_SYSTEM;
 	}
+	/* The limit of descriptors is raised by now. */
+	if (creds_init()) {
+		log_err("cannot give up capabilities: %s", strerror(errno));
+		return EXIT_SYSTEM;
+	}
 	err = extfuse_start(fs);
 	if (!err)
 		err = session_open(fs);

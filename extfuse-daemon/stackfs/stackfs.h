@@ -190,6 +190,9 @@ struct creds {
 
 #define CREDS_NO_GROUP ((gid_t)-1)
 
+/** creds_init() - give up what no request needs, before there are threads */
+int creds_init(void);
+
 /** creds_enter() - act as the caller until creds_leave()
  *  @group: group whose membership decides, or CREDS_NO_GROUP */
 int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group);

@@ -14,6 +14,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static void must(int ok, const char *what)
@@ -192,6 +193,149 @@ static void op_change(char **a)
 	must(ret >= 0, how);
 }
 
+static const char *result(long ret)
+{
+	return ret < 0 ? strerrorname_np(errno) : "OK";
+}
+
+/* All that can be asked about a path */
+static void probe(const char *path)
+{
+	char buf[64] = "";
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_NONBLOCK);
+	DIR *d;
+
+	printf("%s open=%s", path, result(fd));
+	if (fd >= 0)
+		printf(" read=%s '%.3s'", result(read(fd, buf, 60)), buf);
+	d = opendir(path);
+	printf(" list=%s", d ? "OK" : strerrorname_np(errno));
+	if (lstat(path, &st))
+		printf(" stat=%s", result(-1));
+	else
+		printf(" stat=%o %u:%u %ld", st.st_mode, st.st_uid, st.st_gid,
+		       S_ISDIR(st.st_mode) ? 0 : (long)st.st_size);
+	printf(" link=%s", result(readlink(path, buf, 1)));
+	printf(" names=%zd", llistxattr(path, buf, sizeof(buf)));
+	printf(" user=%s", result(lgetxattr(path, "user.k", buf, 60)));
+	printf(" acl=%s", result(lgetxattr(path, "system.posix_acl_access",
+					   buf, 60)));
+	printf(" cap=%s", result(lgetxattr(path, "security.capability", buf,
+					   60)));
+	printf(" trusted=%s", result(lgetxattr(path, "trusted.k", buf, 60)));
+	printf(" may=%d%d%d\n", eaccess(path, R_OK), eaccess(path, W_OK),
+	       eaccess(path, X_OK));
+	if (fd >= 0)
+		close(fd);
+	if (d)
+		closedir(d);
+}
+
+/* probe() of all names in the current directory, and names below */
+static void op_probe(char **a)
+{
+	static const char *const below[] = { "f", "priv", "l", "none" };
+	struct dirent **list;
+	char path[600];
+	int i, n = scandir(a[0], &list, NULL, alphasort);
+	size_t k;
+
+	must(n >= 0, a[0]);
+	for (i = 0; i < n; i++) {
+		if (!strcmp(list[i]->d_name, ".."))
+			continue;
+		probe(list[i]->d_name);
+		for (k = 0; k < sizeof(below) / sizeof(below[0]); k++) {
+			snprintf(path, sizeof(path), "%s/%s", list[i]->d_name,
+				 below[k]);
+			probe(path);
+		}
+	}
+}
+
+static void tamper_names(const char *dir)
+{
+	char path[600];
+#define TRY(call) (snprintf(path, sizeof(path), "%s/t%u", dir, getuid()), \
+		   printf(" %s", result(call)), unlink(path), rmdir(path))
+
+	TRY(mknod(path, S_IFREG | 0644, 0));
+	TRY(mknod(path, S_IFIFO | 0644, 0));
+	TRY(mknod(path, S_IFCHR | 0644, 0x103));
+	TRY(mkdir(path, 0755));
+	TRY(symlink("x", path));
+	TRY(link("f604", path));
+	TRY(rename("f604", path));
+#undef TRY
+}
+
+/* Changes of the file a[0] in all ways, what others must not, and does not
+ * undo; then of names in the directory a[0] */
+static void op_tamper(char **a)
+{
+	const char *p = a[0];
+	const struct timespec then[2] = { { 1, 0 }, { 1, 0 } };
+	int fd = open(p, O_WRONLY | O_APPEND);
+
+	printf("%s: %s", p, result(fd));
+	printf(" %s", result(fd < 0 ? -1 : write(fd, "x", 1)));
+	printf(" %s", result(open(p, O_WRONLY | O_TRUNC)));
+	printf(" %s", result(truncate(p, 3)));
+	printf(" %s", result(chmod(p, 0777)));
+	printf(" %s", result(chown(p, getuid(), -1)));
+	printf(" %s", result(chown(p, -1, getgid())));
+	printf(" %s", result(utimensat(AT_FDCWD, p, NULL, 0)));
+	printf(" %s", result(utimensat(AT_FDCWD, p, then, 0)));
+	printf(" %s", result(setxattr(p, "user.k", "w", 1, 0)));
+	printf(" %s", result(removexattr(p, "user.k")));
+	printf(" %s", result(removexattr(p, "system.posix_acl_access")));
+	printf(" %s", result(setxattr(p, "trusted.k", "w", 1, 0)));
+	printf(" %s", result(setxattr(p, "security.k", "w", 1, 0)));
+	tamper_names(p);
+	printf(" %s", result(rmdir(p)));
+	printf(" %s\n", result(unlink(p)));
+}
+
+/* Opens a[0] until it fails: prints how often it went well, and why not more */
+static void op_openmany(char **a)
+{
+	int n, fd = 0, max = atoi(a[1]);
+
+	for (n = 0; n < max; n++) {
+		fd = open(a[0], O_RDONLY);
+		if (fd < 0)
+			break;
+	}
+	printf("%d %s\n", n, fd < 0 ? strerrorname_np(errno) : "OK");
+}
+
+/* Writes records of a number to a[0], for ever, fsync()ed before they are
+ * printed; a[1] bytes each */
+static void op_journal(char **a)
+{
+	int fd = xopen(a[0], O_WRONLY | O_CREAT | O_APPEND), size = atoi(a[1]);
+	char *rec = malloc(size + 1);
+	int n;
+
+	for (n = 1;; n++) {
+		snprintf(rec, size + 1, "%0*d\n", size - 1, n);
+		must(write(fd, rec, size) == size && !fsync(fd), "write");
+		printf("%d\n", n);
+		fflush(stdout);
+	}
+}
+
+/* Stats a[0] a[1] times */
+static void op_stats(char **a)
+{
+	long n = atol(a[1]);
+	struct stat st;
+
+	while (n--)
+		must(!lstat(a[0], &st), a[0]);
+}
+
 /* Nodeids like those of StackFS, and others, as file handles in a[0] */
 static void op_handles(char **a)
 {
@@ -240,7 +384,9 @@ static const struct {
 	{ "unlinked", 1, op_unlinked },	{ "open", 2, op_open },
 	{ "seekdir", 1, op_seekdir },	{ "sendfile", 1, op_sendfile },
 	{ "handles", 1, op_handles },
-	{ "change", 2, op_change },
+	{ "change", 2, op_change },	{ "probe", 1, op_probe },
+	{ "tamper", 1, op_tamper },	{ "openmany", 2, op_openmany },
+	{ "journal", 2, op_journal },	{ "stats", 2, op_stats },
 };
 
 int main(int argc, char **argv)

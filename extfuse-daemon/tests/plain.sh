@@ -164,7 +164,7 @@ run()
 	*) echo "FAIL $name: $(tail -n 6 "$T/log" | tr '\n' ' ')"
 	   failed=$((failed + 1)) ;;
 	esac
-	umount -l "$M" 2> /dev/null
+	umount -l "$M" "$L" "$R" 2> /dev/null
 }
 
 # --- files and names -----------------------------------------------------

@@ -1,0 +1,229 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What the lower file system and the machine may do to the daemon: errors come
+# back as themselves, a killed daemon damages nothing, every look-up is given
+# back.  Harness and variables are those of plain.sh; DEEP=1: the long forms.
+
+# Of two file systems, one under the mount: small FSTYPE OPTIONS
+small()
+{
+	down
+	mount -t "$1" -o "$2" none "$L"
+	mount -t "$1" -o "$2" none "$R"
+	mkdir -m 1777 "$L/d" "$R/d"
+	mnt "${3:-}"
+}
+
+small_end()
+{
+	down
+	umount "$L" "$R"
+	mnt
+}
+
+# fill DIR: what a full file system answers
+fill()
+{
+	cd "$1/d" || return
+	dd if=/dev/zero of=big bs=64k 2>&1 | sed 's/,.*//'
+	stat -c %s big
+	echo more >> big
+	"$T/fsop" fallocate new 0 0 5000000
+	truncate -s 5M sparse; dd if=/dev/zero of=sparse bs=64k conv=notrunc 2>&1 | sed 's/,.*//'
+	"$T/fsop" copy big copy 1000000
+	rm big; echo fits > fits; cat fits
+	for i in $(seq 300); do : > "n$i" || break; done
+	mkdir dir; ln -s x link; mkfifo fifo; mv fits moved; ls | wc -l
+	rm -f n*; mkdir dir; cat moved
+}
+
+t_enospc()
+{
+	small tmpfs size=1m,nr_inodes=100
+	fill "$R" 2>&1 | sed "s|$R|DIR|g" > "$T/full.ref"
+	fill "$M" 2>&1 | sed "s|$M|DIR|g" > "$T/full.mnt"
+	grep -q 'No space left' "$T/full.ref"
+	diff "$T/full.ref" "$T/full.mnt"
+	small_end
+}
+
+# With a writeback cache the error comes late, but it comes
+t_enospc_writeback()
+{
+	local i
+	small tmpfs size=1m writeback
+	fails 1 dd if=/dev/zero of="$M/d/big" bs=64k count=64 conv=fsync
+	rm -f "$M/d/big"
+	# the last close frees the space, and nobody waits for it
+	for i in $(seq 50); do
+		echo fits > "$M/d/fits"
+		[ "$(cat "$L/d/fits")" = fits ] && break
+		sleep 0.1
+	done
+	eq "$(cat "$L/d/fits")" fits
+	small_end
+}
+
+# The owner's quota, whoever the daemon is
+t_edquot()
+{
+	local i o=size=8m,usrquota,usrquota_block_hardlimit=1m,usrquota_inode_hardlimit=20
+	mount -t tmpfs -o $o none "$R" 2> /dev/null || { echo "no quota on tmpfs"; exit 77; }
+	umount "$R"
+	for i in passthrough nopassthrough; do
+		small tmpfs $o $i
+		for i in "$M" "$R"; do
+			as $USER1 $GROUP1 bash -c "cd $i/d; dd if=/dev/zero of=big bs=64k; stat -c %s big; $T/fsop fallocate f 0 0 3000000
+				rm big; echo fits > f; cat f; for i in \$(seq 40); do : > n\$i; done; mkdir dir; ls | wc -l
+				rm -f n*" 2>&1 | sed "s|$i|DIR|g; s/, .* s, .*//" > "$T/quota.${i##*/}"
+		done
+		grep -q 'quota exceeded' "$T/quota.ref"
+		diff "$T/quota.ref" "$T/quota.mnt"
+		small_end
+	done
+}
+
+t_emfile()
+{
+	local i
+	for i in $(seq 200); do echo "$i" > "$L/d/$i"; done
+	prlimit --pid "$(daemon)" --nofile=64:64
+	for i in $(seq 200); do eq "$(cat "$M/d/$i")" "$i"; done
+	eq "$("$T/fsop" openmany "$M/d/1" 100 | cut -d' ' -f2)" EMFILE
+	# as soon as they are closed again
+	for i in $(seq 50); do cat "$M/d/7" > /dev/null 2>&1 && break; sleep 0.1; done
+	for i in $(seq 200); do eq "$(cat "$M/d/$i")" "$i"; done
+	ls "$M/d" > /dev/null
+	diff <(exact "$L") <(exact "$M")
+}
+
+# A disk whose reads, then whose writes fail
+t_eio()
+{
+	local dev loop name=extfuse-test-$$ size=32768
+	dmsetup version > /dev/null 2>&1 || { echo "no device mapper"; exit 77; }
+	down
+	truncate -s 16M "$T/disk"
+	loop=$(losetup -f --show "$T/disk")
+	dev=/dev/mapper/$name
+	dmsetup create "$name" --table "0 $size linear $loop 0"
+	# without a journal a failed write of data is an error of that file only
+	mkfs.ext4 -q -O ^has_journal "$dev"
+	mount "$dev" "$L"
+	mkdir "$L/d"
+	head -c 65536 /dev/zero > "$L/d/f"
+	sync
+	mnt
+	dd if="$M/d/f" of=/dev/null bs=4k iflag=direct
+	table() { dmsetup suspend --noflush "$name"; dmsetup reload "$name" --table "$1"; dmsetup resume "$name"; }
+	table "0 $size flakey $loop 0 0 3600 1 error_reads"
+	for i in "$L" "$M"; do
+		fails 1 dd if="$i/d/f" of=/dev/null bs=4k iflag=direct 2> "$T/err"
+		grep -q 'Input/output error' "$T/err"
+	done
+	table "0 $size flakey $loop 0 0 3600 1 error_writes"
+	for i in "$L" "$M"; do
+		fails 1 dd if=/dev/zero of="$i/d/f" bs=4k count=1 conv=notrunc,fdatasync 2> "$T/err"
+		grep -q 'Input/output error' "$T/err"
+		fails 1 dd if=/dev/zero of="$i/d/f" bs=4k count=1 conv=notrunc oflag=direct 2> "$T/err"
+		grep -q 'Input/output error' "$T/err"
+	done
+	table "0 $size linear $loop 0"
+	echo fine > "$M/d/f"
+	eq "$(cat "$M/d/f")" fine
+	down
+	umount "$L"
+	dmsetup remove "$name"
+	losetup -d "$loop"
+	mnt
+}
+
+# What was fsync()ed is there, what nobody touched is as it was
+t_killed_under_load()
+{
+	local round i n pids
+	mkdir "$L/still"
+	for i in $(seq 50); do head -c $((i * 1000)) /dev/urandom > "$L/still/$i"; done
+	content "$L/still" > "$T/still"
+	for round in $(seq $((DEEP ? 40 : 4))); do
+		rm -rf "$M/d"/*
+		pids=()
+		for i in 1 2; do
+			"$T/fsop" journal "$M/d/j$i" $((i * 3000)) > "$T/acked.$i" 2> /dev/null &
+			pids+=($!)
+		done
+		for i in 1 2; do
+			while :; do
+				{ echo x > "$M/d/t$i"; mv "$M/d/t$i" "$M/d/u$i"; ln "$M/d/u$i" "$M/d/l$i"; rm "$M/d/l$i"
+				cat "$M/still"/*; ls -l "$M/still"; } || break
+			done > /dev/null 2>&1 &
+			pids+=($!)
+		done
+		sleep "0.$((RANDOM % 900 + 100))"
+		kill -KILL "$(daemon)"
+		gone
+		wait "${pids[@]}" || true
+		fails 2 ls "$M/d" 2> "$T/err"
+		grep -q 'not connected' "$T/err"
+		umount "$M"
+		for i in 1 2; do
+			n=$(tail -n 1 "$T/acked.$i")
+			# whole records in order, and no fewer than were acknowledged
+			head -c $((n * i * 3000)) "$L/d/j$i" | awk -v n="$n" '$1 + 0 != NR { exit 1 } END { exit NR != n }'
+		done
+		content "$L/still" | diff "$T/still" -
+		mnt
+		diff <(exact "$L") <(exact "$M")
+		echo "round $round: $(tail -qn 1 "$T"/acked.*)"
+	done
+}
+
+# All look-ups are forgotten, the nodes with them
+t_forgets()
+{
+	local i n=$((DEEP ? 10000000 : 100000)) before after
+	down
+	mnt entry_timeout=0
+	: > "$L/d/f"
+	: > "$L/d/g"
+	before=$("$STAT" --json "$M" | jq '.ops.LOOKUP.upcall // 0')
+	"$T/fsop" stats "$M/d/f" $((n / 4)) &
+	"$T/fsop" stats "$M/d/g" $((n / 4))
+	wait $!
+	# two for each: d and the file
+	after=$("$STAT" --json "$M" | jq .ops.LOOKUP.upcall)
+	[ $((after - before)) -ge "$n" ] || { echo "only $((after - before)) look-ups"; exit 1; }
+	for i in $(seq 100); do
+		echo 2 > /proc/sys/vm/drop_caches
+		[ "$("$STAT" --json "$M" | jq .nodes.total)" = 1 ] && break
+		sleep 0.1
+	done
+	eq "$("$STAT" --json "$M" | jq -c .nodes)" '{"total":1,"pinned":0,"fds":1}'
+}
+
+# Those that the kernel served, too: the root and what rows pin is left
+t_forgets_served()
+{
+	local i n=$((DEEP ? 200 : 10))
+	for i in $(seq 300); do : > "$L/d/file$i"; done
+	for i in $(seq "$n"); do
+		stat "$M"/d/file* > /dev/null
+		echo 2 > /proc/sys/vm/drop_caches
+	done
+	down
+	mnt max_entries=16
+	for i in $(seq 3); do
+		stat "$M"/d/file* > /dev/null
+		echo 2 > /proc/sys/vm/drop_caches
+		sleep 0.2
+	done
+	for i in $(seq 50); do
+		[ "$("$STAT" --json "$M" | jq '.nodes.total - .nodes.pinned')" = 1 ] && break
+		sleep 0.1
+	done
+	eq "$("$STAT" --json "$M" | jq '.nodes.total - .nodes.pinned')" 1
+	[ "$("$STAT" --json "$M" | jq .nodes.pinned)" -le 32 ]
+}
+
+. "$(dirname "$0")/plain.sh"
