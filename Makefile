@@ -17,7 +17,9 @@ daemon: deps
 	@$(MAKE) -s -C extfuse-daemon
 
 tests: daemon
-	@$(MAKE) -s -C extfuse-daemon tests
+	@tools/deps test
+	@$(MAKE) -s -C extfuse-daemon tests fuzz
+	@$(MAKE) -s -C extfuse-daemon asan
 	@$(MAKE) -s -C kernel/tests
 
 kernel:
