@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -18,6 +19,10 @@
 #include "stackfs.h"
 
 #define MAX_THREADS 10
+
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x00004000U
+#endif
 
 static void init_seen(struct stackfs *fs, const struct fuse_in_header *in)
 {
@@ -147,13 +152,21 @@ int session_open(struct stackfs *fs)
 	return 0;
 }
 
-/* Which mount is on top there; asks the kernel only, never the daemon. */
-static uint64_t mount_id(const char *path)
+/*
+ * Which mount is on top there; asks the kernel only, never the daemon.
+ * Kernels before 6.8 have no unique ids: there the next mount may get the id
+ * of one that ended, so an id means nothing when our connection is over.
+ */
+static uint64_t mount_id(const struct stackfs *fs)
 {
+	struct pollfd dev = { .fd = fs->dev_fd };
 	struct statx stx;
 
-	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
-		  STATX_MNT_ID, &stx))
+	if (statx(AT_FDCWD, fs->opts.mountpoint,
+		  AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+		  STATX_MNT_ID | STATX_MNT_ID_UNIQUE, &stx))
+		return 0;
+	if (!(stx.stx_mask & STATX_MNT_ID_UNIQUE) && poll(&dev, 1, 0) > 0)
 		return 0;
 	return stx.stx_mnt_id;
 }
@@ -201,7 +214,7 @@ int session_mount(struct stackfs *fs)
 			fs->opts.mountpoint, strerror(errno));
 		return EXIT_MOUNT;
 	}
-	fs->mnt_id = mount_id(fs->opts.mountpoint);
+	fs->mnt_id = mount_id(fs);
 	return 0;
 }
 
@@ -210,7 +223,7 @@ bool session_unmount(struct stackfs *fs)
 	const char *mp = fs->opts.mountpoint;
 	int fd;
 
-	if (!fs->mnt_id || mount_id(mp) != fs->mnt_id)
+	if (!fs->mnt_id || mount_id(fs) != fs->mnt_id)
 		return true;
 	fs->mnt_id = 0;
 	if (!umount2(mp, 0))

@@ -634,6 +634,23 @@ t_signals()
 	mnt
 }
 
+# A daemon that is late to see that its mount ended leaves the next one alone.
+t_mount_again()
+{
+	local late
+	late=$(daemon)
+	kill -STOP "$late"
+	# umount(8) would ask it
+	python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 0))' "$M"
+	mnt
+	kill -CONT "$late"
+	for i in $(seq 100); do [ -e /proc/$late/exe ] || break; sleep 0.05; done
+	[ ! -e /proc/$late/exe ]
+	mountpoint "$M"
+	echo again > "$M/again"
+	eq "$(cat "$L/again")" again
+}
+
 t_foreground()
 {
 	down
