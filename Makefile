@@ -31,11 +31,11 @@ demo: bpf daemon
 	@tools/demo
 
 check: bpf daemon tests
-	@tools/deps vm test kernel model
+	@tools/deps vm test kernel model package
 	@tools/check
 
 check-deep: bpf daemon tests
-	@tools/deps vm test kernel model
+	@tools/deps vm test kernel model package
 	@tools/check --deep
 
 clean:

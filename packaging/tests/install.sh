@@ -1,104 +1,127 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck disable=SC2046,SC2086,SC2016 # lists of names without spaces; dpkg's formats
-# apt-get install from build/repo/apt in a Debian 12 of its own; a mount with what was installed;
-# upgrade, downgrade, removal, purge.  The kernel is the host's: plain FUSE.
+# shellcheck disable=SC2016 # dpkg's formats; quoted for another shell
+# apt-get install from build/repo/apt in a Debian 12 of its own; the manual pages' examples with what
+# was installed; upgrade, downgrade, removal, purge.  The kernel is the host's: plain FUSE.
 # shellcheck source=packaging/tests/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=packaging/tests/root.sh
+. "$here/root.sh"
 
-nothing() { echo "SKIP install: $*"; echo "0 passed, 0 failed, 1 skipped"; exit 0; }
-((EUID == 0)) || nothing "not root"
-command -v mmdebstrap >/dev/null || nothing "no mmdebstrap: apt-get install mmdebstrap"
-[[ -e /dev/fuse ]] || nothing "no /dev/fuse"
+abi=$(sed -n 's/^#define EXTFUSE_ABI\t*\([0-9]*\)$/\1/p' "$top/kernel/src/include/uapi/linux/extfuse.h")
 
-base=${EXTFUSE_CACHE:-$HOME/.cache/extfuse}/debian-12.tar
-R=$T/root
-repo=${REPO:-$top/build/repo/apt}
-release=$("$top/packaging/kernel-release")
-
-in_root() { DEBIAN_FRONTEND=noninteractive chroot "$R" "$@"; }
-apt() { in_root apt-get -q -y -o Dpkg::Use-Pty=0 --allow-downgrades --no-install-recommends "$@"; }
 # All that is there but for logs, caches and the package manager's own data
 snapshot() {
 	(cd "$R" && find . -xdev ! -path './var/lib/dpkg/*' ! -path './var/lib/apt/*' ! -path './var/log/*' \
 		! -path './var/cache/*' ! -path './tmp/*' ! -path './repo*' ! -path './run/*' | sort)
 }
-
-mkdir -p "${base%/*}" "$R"
-if [[ ! -e $base ]]; then
-	mmdebstrap --variant=apt bookworm "$base.tmp.tar" >"$T/log" 2>&1 ||
-		nothing "mmdebstrap: $(tail -n 1 "$T/log")"
-	mv "$base.tmp.tar" "$base"
-fi
-tar -C "$R" -xf "$base" --exclude=./dev
-mkdir -p "$R"/{dev,repo,mnt/data,srv/data}
-mount -t proc proc "$R/proc"
-mount --rbind /dev "$R/dev"
-mount --make-rslave "$R/dev"
-cp -r "$repo/." "$R/repo/"
-# a built VERSION-1, of the same sources
-mkdir "$R/repo/old"
-"$top/packaging/stage" "$T/old"
-echo 0.0.9 >"$T/old/VERSION"
-"$T/old/packaging/build-deb" "$R/repo/old" >/dev/null || { echo "FAIL old: did not build"; exit 1; }
-(cd "$R/repo" && apt-ftparchive packages . >Packages && gzip -9nkf Packages && rm -f Release)
-echo 'deb [trusted=yes] file:/repo ./' >"$R/etc/apt/sources.list.d/extfuse.list"
-{ apt update && apt install mount; } >"$T/log" 2>&1 || { cat "$T/log"; echo "FAIL apt-get"; exit 1; }
-
-t_apt_install_daemon() {
-	snapshot >"$T/before"
-	apt install extfuse-daemon libextfuse-dev
-	eq "$(in_root dpkg-query -W -f '${Version}' extfuse-bpf)" "$version"
-	eq "$(in_root mount.extfuse --version)" "mount.extfuse $version (ABI 1)"
-	eq "$(in_root dpkg --verify 'extfuse*' 'libextfuse*' | grep -v /usr/share/)" ""
+installed() { in_root dpkg-query -W -f '${Version}' "$1"; }
+# What a mount says on a kernel without ExtFUSE, and on the host if it is one with it
+plain() { [[ -e /sys/fs/fuse/extfuse_abi ]] || eq "$(grep -c '^mount.extfuse: .*plain FUSE$' "$1")" 1; }
+# examples PAGE: the lines of its .EX blocks
+examples() {
+	gzip -dc "$R/usr/share/man/man${1##*.}/$1.gz" | sed -n '/^\.EX/,/^\.EE/{/^\./d;s/\\-/-/g;s/\\e/\\/g;p}'
 }
 
-# As the manual page has it: plain FUSE here, after one warning
-t_apt_mount() {
+root_unpack initramfs mount,initramfs-tools,jq,libfuse3-3,libbpf1,libjansson4,libbpf-dev
+root_repo "${REPO:-$top/build/repo/apt}" "${OLD:-$top/build/old}/deb"
+
+t_apt_install() {
+	snapshot >"$T/before"
+	apt install extfuse-daemon libextfuse-dev
+	eq "$(installed extfuse-bpf)" "$version"
+	eq "$(in_root mount.extfuse --version)" "mount.extfuse $version (ABI $abi)"
+	eq "$(in_root dpkg --verify 'extfuse*' 'libextfuse*' | grep -v /usr/share/)" ""
 	echo hello >"$R/srv/data/f"
-	in_root mount -t extfuse /srv/data /mnt/data 2>"$T/warning"
-	eq "$(cat "$R/mnt/data/f")" hello
-	[[ -e /sys/fs/fuse/extfuse_abi ]] || grep -q '^mount.extfuse: .*plain FUSE$' "$T/warning"
-	in_root extfuse-stat /mnt/data | grep '^operation'
-	in_root umount /mnt/data
-	in_root mount -t fuse.extfuse -o extfuse=off /srv/data /mnt/data
-	eq "$(cat "$R/mnt/data/f")" hello
-	in_root umount /mnt/data
+}
+
+t_apt_example_mount() {
+	local line
+	examples mount.extfuse.8 | grep '^mount ' >"$T/lines"
+	examples extfuse-stat.8 | grep '^extfuse-stat ' >"$T/stat"
+	(($(wc -l <"$T/lines") >= 2 && $(wc -l <"$T/stat") >= 2))
+	while read -r line; do
+		if [[ $line == *=require* && ! -e /sys/fs/fuse/extfuse_abi ]]; then
+			refuse in_root sh -c "$line" 2>"$T/said"
+			said 'no ExtFUSE'
+			continue
+		fi
+		in_root sh -c "$line" 2>"$T/warning"
+		plain "$T/warning"
+		eq "$(cat "$R/mnt/data/f")" hello
+		in_root sh -ec "$(cat "$T/stat")"
+		in_root umount /mnt/data
+	done <"$T/lines"
+}
+
+t_apt_example_fstab() {
+	local line n=0
 	cp "$R/etc/fstab" "$T/fstab"
-	echo '/srv/data /mnt/data extfuse extfuse=off 0 0' >>"$R/etc/fstab"
-	in_root mount -a
-	eq "$(in_root findmnt -rno SOURCE,FSTYPE /mnt/data)" "/srv/data fuse.extfuse"
-	in_root umount /mnt/data
+	{ examples mount.extfuse.8; examples extfuse.7; } | grep '^/srv/data  */mnt/data ' >"$T/lines"
+	while read -r line; do
+		{ cat "$T/fstab"; echo "$line"; } >"$R/etc/fstab"
+		in_root mount /mnt/data
+		eq "$(in_root findmnt -rno SOURCE,FSTYPE /mnt/data)" "/srv/data fuse.extfuse"
+		eq "$(cat "$R/mnt/data/f")" hello
+		eq "$(in_root df --output=source,target /mnt/data | tail -n 1 | xargs)" "/srv/data /mnt/data"
+		in_root umount /mnt/data
+		if [[ $line != *noauto* ]]; then
+			in_root mount -a
+			in_root umount /mnt/data
+		fi
+		n=$((n + 1))
+	done <"$T/lines"
 	cp "$T/fstab" "$R/etc/fstab"
+	((n >= 4))
 }
 
 t_apt_upgrade_while_mounted() {
 	apt install {extfuse-daemon,extfuse-bpf,libextfuse0,libextfuse-dev}=0.0.9
-	eq "$(in_root dpkg-query -W -f '${Version}' extfuse-bpf)" 0.0.9
+	eq "$(installed extfuse-bpf)" 0.0.9
+	eq "$(in_root mount.extfuse --version)" "mount.extfuse 0.0.9 (ABI $((abi - 1)))"
 	in_root mount -t extfuse -o extfuse=off /srv/data /mnt/data
 	apt upgrade
-	eq "$(in_root dpkg-query -W -f '${Version} ' extfuse-bpf extfuse-daemon | xargs)" "$version $version"
+	eq "$(installed extfuse-bpf) $(installed extfuse-daemon)" "$version $version"
 	eq "$(cat "$R/mnt/data/f")" hello
 	in_root umount /mnt/data
 }
 
-# One without the other does not stay
-t_apt_lock() {
+# One without the other does not stay; while it does, the object is refused by name and number
+t_apt_mismatch() {
 	refuse apt install "extfuse-bpf=0.0.9" extfuse-daemon="$version" >"$T/said" 2>&1
-	grep -q "extfuse-daemon : Depends: extfuse-bpf (= $version)" "$T/said"
-	# dpkg alone lets it happen; apt says so and mends it
-	in_root dpkg -i /repo/old/extfuse-bpf_0.0.9_amd64.deb
+	said "extfuse-daemon : Depends: extfuse-bpf (= $version)"
+	# dpkg alone lets it happen
+	in_root dpkg -i /repo/extfuse-bpf_0.0.9_amd64.deb
+	in_root mount -t extfuse /srv/data /mnt/data 2>"$T/said" || fail "$(cat "$T/said")"
+	said "extfuse.o: ABI $((abi - 1)), this program needs ABI $abi: .*plain FUSE"
+	eq "$(wc -l <"$T/said") $(cat "$R/mnt/data/f")" "1 hello"
+	in_root umount /mnt/data
+	refuse in_root mount -t extfuse -o extfuse=require /srv/data /mnt/data 2>"$T/said"
+	said "ABI $((abi - 1)), this program needs ABI $abi"
+	refuse in_root findmnt /mnt/data
+	# apt says so and mends it; its cache knows a change within a second by the size only
+	rm -f "$R"/var/cache/apt/*.bin
 	refuse apt check >"$T/said" 2>&1
-	grep -q ' : Depends: extfuse-bpf (= ' "$T/said"
+	said ' : Depends: extfuse-bpf (= '
 	apt -f install
-	eq "$(in_root dpkg-query -W -f '${Version}' extfuse-bpf)" "$version"
+	eq "$(installed extfuse-bpf)" "$version"
+}
+
+t_apt_half_installed() {
+	in_root dpkg --force-depends -r extfuse-bpf
+	in_root mount -t extfuse /srv/data /mnt/data 2>"$T/said" || fail "$(cat "$T/said")"
+	said '/usr/lib/extfuse/extfuse.o: No such file or directory.*plain FUSE'
+	eq "$(wc -l <"$T/said") $(cat "$R/mnt/data/f")" "1 hello"
+	in_root umount /mnt/data
+	apt -f install
+	eq "$(installed extfuse-bpf)" "$version"
 }
 
 t_apt_remove_while_mounted() {
 	in_root mount -t extfuse -o extfuse=off /srv/data /mnt/data
 	exec 8<"$R/mnt/data/f"
 	refuse apt remove extfuse-daemon >"$T/said" 2>&1
-	grep -q 'extfuse-daemon: not removed, because /mnt/data is in use' "$T/said"
+	said 'extfuse-daemon: not removed, because /mnt/data is in use'
 	eq "$(cat <&8)" hello
 	exec 8<&-
 	apt remove extfuse-daemon
@@ -112,27 +135,6 @@ t_apt_purge() {
 	rm -f "$R/srv/data/f"
 	# ldconfig's, /etc/ld.so.cache, is Debian's own
 	snapshot | diff "$T/before" -
-}
-
-t_apt_kernel() {
-	[[ -e $R/repo/linux-image-${release}_${release%%-*}-${version}_amd64.deb ]] ||
-		skip "no kernel package: make kernel-packages"
-	apt install extfuse initramfs-tools
-	[[ -s $R/boot/vmlinuz-$release && -s $R/boot/initrd.img-$release ]]
-	in_root depmod -n "$release" >/dev/null
-	apt purge 'extfuse*' 'libextfuse*' "linux-image-$release"
-	eq "$(ls "$R/boot")" ""
-	refuse test -e "$R/lib/modules/$release"
-}
-
-t_apt_boot_full() {
-	[[ -e $R/repo/linux-image-${release}_${release%%-*}-${version}_amd64.deb ]] ||
-		skip "no kernel package: make kernel-packages"
-	mount -t tmpfs -o size=10m none "$R/boot"
-	refuse apt install "linux-image-$release" >"$T/said" 2>&1
-	grep -q 'needs 64 MB in /boot, which has 10 MB' "$T/said"
-	refuse grep -qx installed <(in_root dpkg-query -W -f '${db:Status-Status}' "linux-image-$release")
-	umount "$R/boot"
 }
 
 run_all

@@ -25,15 +25,19 @@ cleanup() {
 trap cleanup EXIT
 
 skip() { echo "$*"; exit 77; }
-fail() { echo "$*"; exit 1; }
+# whatever the output is redirected to where it is called
+fail() { echo "$*" >>"$T/out"; exit 1; }
 eq() { [[ $1 == "$2" ]] || fail "got '$1', not '$2'"; }
 # refuse COMMAND...: it fails ("! COMMAND" would not end a test, whatever it does)
 refuse() { if "$@"; then fail "did not fail: $*"; fi; }
+# said PATTERN: it is in what the last command said
+said() { grep -q -- "$1" "$T/said" || fail "no '$1' in: $(cat "$T/said")"; }
 
 run() {
 	local rc why
 	# no "||" or "if" around it, which would switch set -e off
-	(set -e; "t_$1") >"$T/out" 2>&1
+	: >"$T/out"
+	(set -e; "t_$1") >>"$T/out" 2>&1
 	rc=$?
 	why=$(tail -n 12 "$T/out")
 	case $rc in

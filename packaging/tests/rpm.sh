@@ -63,36 +63,4 @@ t_rpm_scriptlets() {
 	refuse grep '%[{_?s]' "$T/scripts"
 }
 
-# dnf, from the repository, into an empty root; glibc and the other libraries are not there:
-# a package of this test's own says that it provides them
-t_dnf() {
-	local root=$T/dnfroot dnf
-	command -v dnf >/dev/null || skip "no dnf: apt-get install dnf"
-	command -v createrepo_c >/dev/null || skip "no createrepo_c"
-	((EUID == 0)) || skip "not root"
-	mkdir -p "$T/repo"
-	cp $(files) "$T/repo/"
-	{
-		printf '%s\n' 'Name: debian-stand-in' 'Version: 1' 'Release: 1' 'Summary: x' 'License: GPL-2.0-only' \
-			'BuildArch: noarch'
-		rpm -qp --requires $(files) | grep -v '^rpmlib\|extfuse' | sort -u | sed 's/^/Provides: /'
-		printf '%s\n' '%description' 'Debian libraries for those of Fedora' '%files'
-	} >"$T/stand-in.spec"
-	rpmbuild -bb --nodeps --define "_topdir $T/top" "$T/stand-in.spec"
-	mv "$T"/top/RPMS/noarch/*.rpm "$T/repo/"
-	createrepo_c -q "$T/repo"
-	dnf=(dnf -q -y --installroot="$root" --releasever=1 --repofrompath="extfuse,file://$T/repo" --repo=extfuse
-		--nogpgcheck --setopt=tsflags=noscripts --setopt=install_weak_deps=False)
-	"${dnf[@]}" install extfuse-daemon extfuse-dracut libextfuse-devel
-	eq "$(rpm --root "$root" -qa --qf '%{NAME}\n' | sort | xargs)" \
-		"debian-stand-in extfuse-bpf extfuse-daemon extfuse-dracut libextfuse libextfuse-devel"
-	[[ -x $root/usr/sbin/mount.extfuse ]]
-	# the kernel of this version is not in that repository
-	refuse "${dnf[@]}" install extfuse >"$T/said" 2>&1
-	grep -q 'nothing provides kernel-extfuse' "$T/said"
-	"${dnf[@]}" remove extfuse-bpf
-	eq "$(rpm --root "$root" -qa --qf '%{NAME}\n' 'extfuse*' 'libextfuse*')" ""
-	eq "$(cd "$root" && find usr etc -path '*extfuse*')" ""
-}
-
 run_all
