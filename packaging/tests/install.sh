@@ -23,7 +23,7 @@ examples() {
 	gzip -dc "$R/usr/share/man/man${1##*.}/$1.gz" | sed -n '/^\.EX/,/^\.EE/{/^\./d;s/\\-/-/g;s/\\e/\\/g;p}'
 }
 
-root_unpack initramfs mount,initramfs-tools,jq,libfuse3-3,libbpf1,libjansson4,libbpf-dev
+root_unpack initramfs "$small"
 root_repo "${REPO:-$top/build/repo/apt}" "${OLD:-$top/build/old}/deb"
 
 t_apt_install() {

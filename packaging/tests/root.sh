@@ -3,6 +3,9 @@
 # Sourced after lib.sh by tests that install in a Debian 12 of their own, in $R.
 
 R=$T/root
+# what the tests that do not boot need of Debian's
+# shellcheck disable=SC2034 # for those who source this
+small=mount,initramfs-tools,jq,libfuse3-3,libbpf1,libjansson4,libbpf-dev
 
 in_root() { DEBIAN_FRONTEND=noninteractive chroot "$R" "$@"; }
 apt() { in_root apt-get -q -y -o Dpkg::Use-Pty=0 --allow-downgrades --no-install-recommends "$@"; }
