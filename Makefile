@@ -59,7 +59,7 @@ repo: deb rpm
 	@packaging/build-repo $(BUILD)/deb $(BUILD)/rpm $(BUILD)/repo
 
 check-boot: kernel-packages repo
-	@packaging/tests/boot.vm
+	@packaging/tests/run kernel.sh boot.vm
 
 check-packages: repo
 	@packaging/tests/run
