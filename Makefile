@@ -61,7 +61,7 @@ repo: deb rpm
 check-boot: kernel-packages repo
 	@packaging/tests/run kernel.sh boot.vm
 
-check-packages: repo
+check-packages: repo daemon
 	@packaging/tests/run
 
 .PHONY: deb rpm kernel-packages repo check-boot check-packages

@@ -73,7 +73,7 @@ libextfuse-$version libextfuse-devel-$version"
 	# glibc's file trigger in Fedora
 	ldconfig -r "$R"
 	[[ $(ldconfig -r "$R" -p) == *libextfuse.so.0* ]]
-	eq "$(in_root mount.extfuse --version)" "$("$top/build/bin/mount.extfuse" --version)"
+	eq "$(in_root mount.extfuse --version)" "mount.extfuse $version (ABI $abi)"
 	rm -rf "$keep"
 	cp -a "$R" "$keep"
 	mount --rbind /dev "$R/dev"

@@ -8,8 +8,6 @@
 # shellcheck source=packaging/tests/root.sh
 . "$here/root.sh"
 
-abi=$(sed -n 's/^#define EXTFUSE_ABI\t*\([0-9]*\)$/\1/p' "$top/kernel/src/include/uapi/linux/extfuse.h")
-
 # All that is there but for logs, caches and the package manager's own data
 snapshot() {
 	(cd "$R" && find . -xdev ! -path './var/lib/dpkg/*' ! -path './var/lib/apt/*' ! -path './var/log/*' \

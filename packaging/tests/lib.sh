@@ -10,6 +10,8 @@ here=$top/packaging/tests version=$(<"$top/VERSION")
 debs=${DEBS:-$top/build/deb}
 # shellcheck disable=SC2034 # likewise
 rpms=${RPMS:-$top/build/rpm}
+# shellcheck disable=SC2034 # likewise
+abi=$(sed -n 's/^#define EXTFUSE_ABI\t*\([0-9]*\)$/\1/p' "$top/kernel/src/include/uapi/linux/extfuse.h")
 T=$(mktemp -d "${TMPDIR:-/var/tmp}/extfuse-packages.XXXXXX")
 passed=0 failed=0 skipped=0
 export LC_ALL=C
