@@ -96,6 +96,20 @@ void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 	out->attr_valid_nsec = timeout % NS;
 }
 
+/* C2: void if anybody else ended a change since cache_begin(). */
+uint64_t attr_end(struct stackfs *fs, const struct node *n, int fd,
+		  uint64_t epoch)
+{
+	struct fuse_attr_out out;
+	struct stat st;
+	bool known = epoch && !fstat(fd, &st);
+
+	epoch = cache_end(fs->cache, n->id, epoch);
+	if (known)
+		attr_publish(fs, n, epoch, &st, &out);
+	return epoch;
+}
+
 /* C2: the epoch is taken first, so a change in between voids what we read. */
 int attr_read(struct stackfs *fs, const struct ref *r,
 	      struct fuse_attr_out *out)

@@ -20,7 +20,7 @@ int change_begin(struct stackfs *fs, fuse_ino_t parent, const char *name,
 
 void change_end(struct stackfs *fs, struct change *ch)
 {
-	ch->epoch = cache_end(fs->cache, ch->dir.node->id, ch->epoch);
+	ch->epoch = attr_end(fs, ch->dir.node, ch->dir.fd, ch->epoch);
 }
 
 void change_put(struct stackfs *fs, struct change *ch)

@@ -92,7 +92,7 @@ static int open_truncate(fuse_req_t req, const struct ref *r, int flags)
 	xepoch = cache_xattr_begin(fs->cache, id);
 	fd = open_node(fs, r->fd, flags);
 	cache_xattr_end(fs->cache, id, xepoch);
-	cache_end(fs->cache, id, epoch);
+	attr_end(fs, r->node, r->fd, epoch);
 	creds_leave(&cr);
 	return fd;
 }

@@ -116,7 +116,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
 	int err;
 
 	err = fallocate(file_of(fi)->fd, mode, off, len) ? errno : 0;
-	cache_end(fs->cache, ino, epoch);
+	attr_end(fs, file_of(fi)->node, file_of(fi)->fd, epoch);
 	fuse_reply_err(req, err);
 }
 
@@ -149,7 +149,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			    &off_out, len, flags);
 	if (n < 0)
 		n = -errno;
-	cache_end(fs->cache, ino_out, out);
+	attr_end(fs, file_of(fi_out)->node, file_of(fi_out)->fd, out);
 	if (ino_in != ino_out)
 		cache_end(fs->cache, ino_in, in);
 	if (n < 0)

@@ -222,7 +222,10 @@ static void rename_publish(struct stackfs *fs, const struct change ch[2],
 			   const struct victim v[2], unsigned int flags)
 {
 	struct node *n = v[0].r.node;
+	struct fuse_attr_out attr;
 
+	if (v[0].there)
+		attr_read(fs, &v[0].r, &attr);
 	if ((flags & ~RENAME_NOREPLACE) || !v[0].there ||
 	    (v[1].there && v[1].r.node == n))
 		return;

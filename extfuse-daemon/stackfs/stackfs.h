@@ -154,6 +154,10 @@ int attr_read(struct stackfs *fs, const struct ref *r,
 /** attr_publish() - likewise, when @st was read after @epoch was taken */
 void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 		  const struct stat *st, struct fuse_attr_out *out);
+/** attr_end() - cache_end(), and publish what the change came to; @fd is of the
+ *  lower inode */
+uint64_t attr_end(struct stackfs *fs, const struct node *n, int fd,
+		  uint64_t epoch);
 
 /* entry.c */
 
