@@ -49,6 +49,10 @@ int gen_maps_new(struct gen_maps *maps);
  */
 int gen_prog(const struct gen_maps *maps, uint64_t seed, bool main);
 
+/** gen_tame() - load one that leaves requests to the server, passes I/O through,
+ *  and wants to know of its end; its runs are counted */
+int gen_tame(const struct gen_maps *maps);
+
 /** gen_refused - programs so far that the verifier did not take */
 extern unsigned int gen_refused;
 

@@ -57,7 +57,11 @@ static struct extfuse_node *node(uint64_t nodeid)
 static int setup(void **state)
 {
 	static const uint64_t ids[] = { DIR_ID, DIR2_ID, FILE_ID };
-	struct ebpf_opts opts = { .size = sizeof(opts), .max_entries = 64 };
+	struct ebpf_opts opts = {
+		.size = sizeof(opts),
+		.max_entries = 64,
+		.attr_timeout = 60 * SEC_NS,
+	};
 	size_t i;
 
 	(void)state;

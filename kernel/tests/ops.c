@@ -250,7 +250,7 @@ static void op_file(struct ops *o)
 		size_t size = 1 + below(o, 16384);
 		off_t off = below(o, 65536);
 
-		switch (below(o, 8)) {
+		switch (below(o, 10)) {
 		case 0:
 			op_mmap(o, fd);
 			break;
@@ -268,6 +268,7 @@ static void op_file(struct ops *o)
 			break;
 		case 5:
 		case 6:
+		case 7:
 			pread(fd, o->buf, size, off);
 			break;
 		default:
