@@ -119,7 +119,7 @@ bool server_wait(const struct server *s)
 {
 	int i;
 
-	for (i = 0; i < 10000; i++) {
+	for (i = 0; i < 30000; i++) {
 		if (__atomic_load_n(&s->initialized, __ATOMIC_SEQ_CST))
 			return true;
 		usleep(1000);

@@ -59,7 +59,7 @@ int server_mount(struct server *s, const char *options);
 bool server_once(struct server *s);
 /** server_loop() - read and answer requests until the connection ends */
 void *server_loop(void *server);
-/** server_wait() - until INIT is done; false: it is not after ten seconds */
+/** server_wait() - until INIT is done; false: it is not after half a minute */
 bool server_wait(const struct server *s);
 /** server_reply() - 0, or -errno of the write */
 int server_reply(int fd, uint64_t unique, int error, const void *data,
