@@ -441,7 +441,8 @@ static void prologue(struct gen *g, bool main)
 {
 	int off;
 
-	EMIT(g, MOV_REG(CTX, BPF_REG_1));
+	/* all of one depth: an interpreter has no more for those tail-called */
+	EMIT(g, MOV_REG(CTX, BPF_REG_1), STORE_IMM(BPF_REG_10, -512, 0));
 	for (off = -STACK; off < 0; off += 8)
 		EMIT(g, STORE_IMM(BPF_REG_10, off, (int)some_number(g)));
 	EMIT(g, LOAD64(BPF_REG_7, CTX, 8), LOAD32(BPF_REG_8, CTX, 0),
