@@ -32,7 +32,7 @@ fill()
 	"$T/fsop" fallocate new 0 0 5000000
 	truncate -s 5M sparse; dd if=/dev/zero of=sparse bs=64k conv=notrunc 2>&1 | sed 's/,.*//'
 	"$T/fsop" copy big copy 1000000
-	rm big; echo fits > fits; cat fits
+	rm big; sleep 1; echo fits > fits; cat fits	# no later than the kernel forgets it
 	for i in $(seq 300); do : > "n$i" || break; done
 	mkdir dir; ln -s x link; mkfifo fifo; mv fits moved; ls | wc -l
 	rm -f n*; mkdir dir; cat moved
@@ -75,7 +75,7 @@ t_edquot()
 		small tmpfs $o $i
 		for i in "$M" "$R"; do
 			as $USER1 $GROUP1 bash -c "cd $i/d; dd if=/dev/zero of=big bs=64k; stat -c %s big; $T/fsop fallocate f 0 0 3000000
-				rm big; echo fits > f; cat f; for i in \$(seq 40); do : > n\$i; done; mkdir dir; ls | wc -l
+				rm big; sleep 1; echo fits > f; cat f; for i in \$(seq 40); do : > n\$i; done; mkdir dir; ls | wc -l
 				rm -f n*" 2>&1 | sed "s|$i|DIR|g; s/, .* s, .*//" > "$T/quota.${i##*/}"
 		done
 		grep -q 'quota exceeded' "$T/quota.ref"
@@ -107,6 +107,7 @@ t_eio()
 	truncate -s 16M "$T/disk"
 	loop=$(losetup -f --show "$T/disk")
 	dev=/dev/mapper/$name
+	export DM_DISABLE_UDEV=1	# there is none in the VM
 	dmsetup create "$name" --table "0 $size linear $loop 0"
 	# without a journal a failed write of data is an error of that file only
 	mkfs.ext4 -q -O ^has_journal "$dev"
