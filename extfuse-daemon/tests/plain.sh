@@ -14,6 +14,7 @@ OPTS=${OPTS:-extfuse=off}
 MOUNT=$BUILD/bin/mount.extfuse
 STAT=$BUILD/bin/extfuse-stat
 USER1=1000 GROUP1=1000 USER2=65534 GROUP2=65534
+ABI=$(sed -n 's/^#define EXTFUSE_ABI[[:space:]]*//p' "$HERE/../../kernel/src/include/uapi/linux/extfuse.h")
 
 T=$(mktemp -d "${TMPDIR:-/tmp}/extfuse.XXXXXX")
 L=$T/lower M=$T/mnt R=$T/ref	# lower, mount, reference
@@ -526,7 +527,7 @@ t_usage()
 	done
 	says 1 'writeback and .*passthrough' "$MOUNT" "$L" "$M" -o writeback,passthrough
 	"$MOUNT" --help | grep -q ^usage
-	eq "$("$MOUNT" -V)" "mount.extfuse $(cat "$HERE/../../VERSION") (ABI 1)"
+	eq "$("$MOUNT" -V)" "mount.extfuse $(cat "$HERE/../../VERSION") (ABI $ABI)"
 	"$MOUNT" -s "$L" "$M" -o nonsense,"$OPTS" -f
 	"$MOUNT" "$L" "$M" -o nonsense,"$OPTS" -sfnv
 	"$MOUNT" -o "$OPTS" -t fuse.extfuse "$L" "$M" -f
@@ -666,14 +667,14 @@ t_stat()
 {
 	echo 1 > "$M/d/f"
 	"$STAT" "$M" | grep -q "^mount *$M"
-	"$STAT" --json "$M" | python3 -c '
-import json, sys
+	"$STAT" --json "$M" | ABI=$ABI python3 -c '
+import json, os, sys
 j = json.load(sys.stdin)
 assert j["ops"]["CREATE"]["upcall"] == 1, j["ops"]["CREATE"]
 assert set(j["ops"]["LOOKUP"]) == {"served", "upcall", "passthru", "error", "stale"}
 assert set(j["maps"]) == {"entry_map", "entry_long_map", "attr_map", "xattr_map"}
 assert j["nodes"]["total"] == 3, j["nodes"]
-assert j["abi"] == 1 and j["rejected"] == 0'
+assert j["abi"] == int(os.environ["ABI"]) and j["rejected"] == 0'
 	fails 1 sh -c "getfattr -dm - $M | grep extfuse"
 	fails 1 setfattr -n trusted.extfuse.stat -v 1 "$M"
 	fails 1 setfattr -x trusted.extfuse.stat "$M"
@@ -682,7 +683,7 @@ assert j["abi"] == 1 and j["rejected"] == 0'
 	fails 2 as $USER1 $GROUP1 "$STAT" "$M"
 	fails 1 "$STAT"
 	fails 1 "$STAT" --watch 0 "$M"
-	eq "$("$STAT" --version)" "extfuse-stat $(cat "$HERE/../../VERSION") (ABI 1)"
+	eq "$("$STAT" --version)" "extfuse-stat $(cat "$HERE/../../VERSION") (ABI $ABI)"
 }
 
 t_modes()
