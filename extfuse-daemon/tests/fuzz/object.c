@@ -61,30 +61,68 @@ static int find_ranges(const uint8_t *data, size_t size, struct range *r)
 	return n;
 }
 
-/* Ranges are those of the first input, which is whole and never moves. */
+static uint8_t *whole;	/* the object as it was */
+static size_t whole_size;
+static struct range ranges[3];
+
+static void keep_whole(const uint8_t *data, size_t size)
+{
+	if (whole || find_ranges(data, size, ranges) != 3)
+		return;
+	whole = malloc(size);
+	memcpy(whole, data, size);
+	whole_size = size;
+}
+
+/* Every other time where a name begins */
+static void mutate_range(uint8_t *data, const struct range *r)
+{
+	size_t at = r->at + rand() % r->len, end = r->at + r->len, len;
+
+	if (rand() % 2)
+		while (at + 1 < end && data[at - 1])
+			at++;
+	len = end - at < 8 ? end - at : 8;
+	LLVMFuzzerMutate(data + at, len, len);
+}
+
+/* libbpf wants symbols and types to agree, so both get the new name */
+static void rename_symbol(uint8_t *data)
+{
+	char *name = (char *)data + ranges[0].at + rand() % ranges[0].len;
+	uint8_t *types = data + ranges[2].at, *found;
+	size_t len, k;
+
+	while (name[-1])
+		name--;
+	len = strlen(name);
+	found = memmem(types, ranges[2].len, name, len + 1);
+	if (!len || !found)
+		return;
+	k = rand() % len;
+	found[k] = name[k] = 'a' + rand() % 26;
+}
+
+/* Most start from the whole object, lest the first check catches nearly all */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max,
 			       unsigned int seed)
 {
-	static struct range ranges[3];
-	static size_t whole;
-	struct range *r;
-	size_t at, len, i;
+	size_t i;
 
-	(void)max;
-	if (!whole && find_ranges(data, size, ranges) == 3)
-		whole = size;
-	srand(seed);
-	if (!whole || size < whole)
+	keep_whole(data, size);
+	if (!whole || max < whole_size)
 		return size;
+	srand(seed);
+	if (size != whole_size || rand() % 4)
+		memcpy(data, whole, whole_size);
 	if (seed % 64 == 0)
-		return rand() % size;
-	for (i = 0; i <= seed % 3; i++) {
-		r = &ranges[rand() % 3];
-		at = r->at + rand() % r->len;
-		len = r->at + r->len - at;
-		LLVMFuzzerMutate(data + at, len < 8 ? len : 8, len < 8 ? len : 8);
-	}
-	return size;
+		return rand() % whole_size;
+	for (i = 0; i <= seed % 3; i++)
+		if (rand() % 2)
+			rename_symbol(data);
+		else
+			mutate_range(data, &ranges[rand() % 3]);
+	return whole_size;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
