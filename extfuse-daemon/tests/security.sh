@@ -177,17 +177,19 @@ t_daemon_is_out_of_reach()
 t_programs_are_out_of_reach()
 {
 	extfuse || { echo "plain FUSE"; exit 77; }
-	local id
-	id=$(bpftool map list | sed -n 's/^\([0-9]*\): .*name attr_map .*/\1/p' | tail -1)
+	local id map
+	for map in attr_map handlers; do
+		id=$(bpftool map list | sed -n "s/^\([0-9]*\): .*name $map .*/\1/p" | tail -1)
+		[ -n "$id" ]
+		bpftool map lookup id "$id" key 1 0 0 0 > /dev/null
+		fails 255 other bpftool map lookup id "$id" key 1 0 0 0
+		fails 255 other bpftool map delete id "$id" key 1 0 0 0
+	done
+	id=$(bpftool prog list | sed -n 's/^\([0-9]*\): type 33 .*/\1/p' | tail -1)
 	[ -n "$id" ]
-	bpftool map dump id "$id" > /dev/null
-	fails 255 other bpftool map dump id "$id"
-	fails 255 other bpftool map update id "$id" key 1 0 0 0 value 0 0 0 0
-	fails 255 other bpftool prog list
-	id=$(bpftool prog list | sed -n 's/^\([0-9]*\): extfuse .*/\1/p; s/^\([0-9]*\): type 33 .*/\1/p' | tail -1)
-	[ -n "$id" ]
+	bpftool prog show id "$id" > /dev/null
+	fails 255 other bpftool prog show id "$id"
 	fails 255 other bpftool prog dump xlated id "$id"
-	fails 255 other bpftool prog load "$BUILD/extfuse.o" /sys/fs/bpf/mine
 }
 
 . "$(dirname "$0")/plain.sh"
