@@ -1,0 +1,15 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The differential stress over all combinations, and what it finds in a daemon
+# that breaks the rules.  EXTFUSE_STRESS_OPS: for each of the combinations;
+# EXTFUSE_STRESS_SEED: of the first one.
+set -uo pipefail
+top=$(cd "$(dirname "$0")/../../.." && pwd)
+export TMPDIR=/scratch
+ops=${EXTFUSE_STRESS_OPS:-6000}
+seed=${EXTFUSE_STRESS_SEED:-$(date +%s)}
+failed=0
+"$top/tools/stress-mutations" run || failed=1
+"$top/tools/stress" --seed "$seed" --ops "$ops" || failed=1
+"$top/tools/stress" --seed "$((seed + 1000))" --ops "$ops" --procs 4 || failed=1
+exit $failed
