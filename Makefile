@@ -35,7 +35,7 @@ check: bpf daemon tests
 	@tools/check
 
 check-deep: bpf daemon tests
-	@tools/deps vm test kernel model package
+	@tools/deps vm test kernel model package program
 	@tools/check --deep
 
 clean:
