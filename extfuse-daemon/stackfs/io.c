@@ -4,7 +4,9 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "stackfs.h"
@@ -83,6 +85,44 @@ static ssize_t write_lower(const struct stackfs *fs, const char *buf,
 	return n < 0 ? -errno : n;
 }
 
+static pthread_mutex_t caps_locks[] = {
+	[0 ... 15] = PTHREAD_MUTEX_INITIALIZER,
+};
+
+pthread_mutex_t *caps_lock(const struct node *n)
+{
+	return &caps_locks[n->index % 16];
+}
+
+/*
+ * C6: pages that the kernel kept, or that were stored to through a mapping.
+ * What was written took the file's capabilities when it was written, and what
+ * was stored takes none: those that are there by now must stay.
+ */
+static ssize_t write_pages(const struct stackfs *fs, const char *buf,
+			   size_t size, off_t off,
+			   const struct fuse_file_info *fi)
+{
+	struct file *f = file_of(fi);
+	uint64_t epoch = 0, id = f->node->id;
+	char caps[64];
+	ssize_t len, n;
+
+	pthread_mutex_lock(caps_lock(f->node));
+	len = fgetxattr(f->fd, CAPS_XATTR, caps, sizeof(caps));
+	if (len > 0)
+		epoch = cache_xattr_begin(fs->cache, id);
+	n = write_lower(fs, buf, size, off, fi);
+	if (len > 0) {
+		if (fsetxattr(f->fd, CAPS_XATTR, caps, len, 0))
+			log_warn("capabilities of a file are lost: %s",
+				 strerror(errno));
+		cache_xattr_end(fs->cache, id, epoch);
+	}
+	pthread_mutex_unlock(caps_lock(f->node));
+	return n;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	      off_t off, struct fuse_file_info *fi)
 {
@@ -91,7 +131,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	ssize_t n;
 
 	epoch = cache_begin(fs->cache, ino);
-	n = write_lower(fs, buf, size, off, fi);
+	n = fi->writepage ? write_pages(fs, buf, size, off, fi) :
+			    write_lower(fs, buf, size, off, fi);
 	cache_end(fs->cache, ino, epoch);
 	if (n < 0)
 		fuse_reply_err(req, -n);

@@ -243,6 +243,13 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
 void backing_attach(struct stackfs *fs, struct file *f);
 void backing_detach(struct stackfs *fs, struct file *f);
 
+/* io.c */
+
+#define CAPS_XATTR "security.capability"
+
+/** caps_lock() - taken by who changes the capabilities of a node's file */
+pthread_mutex_t *caps_lock(const struct node *n);
+
 /* xattr.c */
 void xattr_probe(struct stackfs *fs);
 /** xattr_new() - publish that a new file has no attributes, if it has none:

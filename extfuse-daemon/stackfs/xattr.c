@@ -224,6 +224,7 @@ static int change_value(fuse_req_t req, const struct ref *r, const char *name,
 {
 	struct stackfs *fs = fuse_req_userdata(req);
 	uint64_t epoch, xepoch, id = r->node->id;
+	bool caps = !strcmp(name, CAPS_XATTR);
 	char path[PROC_FD_LEN];
 	struct creds cr;
 	int err;
@@ -234,10 +235,14 @@ static int change_value(fuse_req_t req, const struct ref *r, const char *name,
 	proc_fd(path, r->fd);
 	epoch = cache_begin(fs->cache, id);
 	xepoch = cache_xattr_begin(fs->cache, id);
+	if (caps)
+		pthread_mutex_lock(caps_lock(r->node));
 	err = value ? setxattr(path, name, value, size, flags) :
 		      removexattr(path, name);
 	if (err)
 		err = -errno;
+	if (caps)
+		pthread_mutex_unlock(caps_lock(r->node));
 	cache_xattr_end(fs->cache, id, xepoch);
 	cache_end(fs->cache, id, epoch);
 	creds_leave(&cr);
