@@ -115,12 +115,12 @@ void run_sendfile(const struct op *o, struct side *s, struct result *res)
 
 	struct stat st;
 
-	/* of anything else it only moves the access time */
+	/* of nothing, or of what is no file, it only moves the access time */
 	if (direct(s, o->slot) || direct(s, o->slot2) ||
 	    fstat(s->fd[o->slot], &st) || !S_ISREG(st.st_mode))
 		return;
 	ret_set(res, sendfile(s->fd[o->slot2], s->fd[o->slot], &off,
-			      o->len % 16384));
+			      o->len % 16384 + 1));
 }
 
 void run_splice(const struct op *o, struct side *s, struct result *res)
@@ -133,7 +133,7 @@ void run_splice(const struct op *o, struct side *s, struct result *res)
 		return;
 	if (pipe2(p, O_NONBLOCK))
 		err(2, "pipe");
-	n = splice(s->fd[o->slot], &off, p[1], NULL, o->len % 16384,
+	n = splice(s->fd[o->slot], &off, p[1], NULL, o->len % 16384 + 1,
 		   SPLICE_F_NONBLOCK);
 	ret_set(res, n);
 	off = o->r[0] % MAX_SIZE;
