@@ -86,20 +86,12 @@ static bool ahead(const struct stat *a)
 #define DIFFER(field, b, who) \
 	differ(what, #field, (long)a->st_##field, (long)(b)->st_##field, who)
 
-/* See mode_of(): an ACL may make such a mode. */
-static bool keeps_setgid(const struct stat *a, const struct stat *b)
-{
-	return (a->st_mode & (S_ISGID | S_IXGRP)) == S_ISGID &&
-	       (a->st_mode & ~S_ISGID) == b->st_mode;
-}
-
 int check_attr(const char *what, const struct stat *a, const struct stat *b)
 {
 	const char *who = "reference";
 	int bad = 0;
 
-	if (!keeps_setgid(a, b))
-		bad |= DIFFER(mode, b, who);
+	bad |= DIFFER(mode, b, who);
 	bad |= DIFFER(nlink, b, who);
 	bad |= DIFFER(uid, b, who);
 	bad |= DIFFER(gid, b, who);

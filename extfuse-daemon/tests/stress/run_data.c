@@ -163,6 +163,8 @@ void run_seek_data(const struct op *o, struct side *s, struct result *res)
 		return;
 	ret_set(res, lseek(s->fd[o->slot], o->off,
 			   o->r[0] % 2 ? SEEK_DATA : SEEK_HOLE));
+	/* holes need not be the same ones; what follows must be */
+	lseek(s->fd[o->slot], o->off, SEEK_SET);
 }
 
 /*

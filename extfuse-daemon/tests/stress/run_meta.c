@@ -273,6 +273,19 @@ static const char *acl_name(const struct op *o)
 				 "system.posix_acl_default";
 }
 
+/*
+ * The kernel's FUSE leaves setgid without execution by the group to a writer
+ * for whom other file systems take it away, so no such mode is left by an ACL.
+ */
+static void drop_setgid(const char *path)
+{
+	struct stat st;
+
+	if (!stat(path, &st) && S_ISREG(st.st_mode) &&
+	    (st.st_mode & (S_ISGID | S_IXGRP)) == S_ISGID)
+		chmod(path, st.st_mode & 0777);
+}
+
 void run_setacl(const struct op *o, struct side *s, struct result *res)
 {
 	uint32_t buf[64];
@@ -280,6 +293,7 @@ void run_setacl(const struct op *o, struct side *s, struct result *res)
 
 	(void)s;
 	ret_set(res, setxattr(o->path, acl_name(o), buf, len, 0));
+	drop_setgid(o->path);
 }
 
 void run_getacl(const struct op *o, struct side *s, struct result *res)
@@ -295,6 +309,7 @@ void run_delacl(const struct op *o, struct side *s, struct result *res)
 {
 	(void)s;
 	ret_set(res, removexattr(o->path, acl_name(o)));
+	drop_setgid(o->path);
 }
 
 void run_setcap(const struct op *o, struct side *s, struct result *res)
