@@ -6,7 +6,7 @@
 set -uo pipefail
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 export TMPDIR=/scratch
-ops=${EXTFUSE_STRESS_OPS:-6000}
+ops=${EXTFUSE_STRESS_OPS:-4000}
 seed=${EXTFUSE_STRESS_SEED:-$(date +%s)}
 failed=0
 "$top/tools/stress-mutations" run || failed=1
