@@ -74,12 +74,13 @@ static void op_seek(char **a)
 	printf("%ld\n", (long)off);
 }
 
-/* Writes a[1] at the start of a[0] through a mapping, closed before the store;
+/* Writes a[1] at the start of a[0], opened with the flags a[2] if they are given,
+ * through a mapping, closed before the store;
  * prints whether fstat() by name saw the time move. */
 static void op_mmap(char **a)
 {
 	struct stat before, after;
-	int fd = xopen(a[0], O_RDWR);
+	int fd = xopen(a[0], O_RDWR | (a[2] ? strtol(a[2], NULL, 0) : 0));
 	char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	must(p != MAP_FAILED, "mmap");
@@ -381,6 +382,7 @@ static const struct {
 	{ "rename", 3, op_rename },	{ "tmpfile", 2, op_tmpfile },
 	{ "fallocate", 4, op_fallocate }, { "copy", 3, op_copy },
 	{ "seek", 3, op_seek },		{ "mmap", 2, op_mmap },
+	{ "mmap", 3, op_mmap },
 	{ "unlinked", 1, op_unlinked },	{ "open", 2, op_open },
 	{ "seekdir", 1, op_seekdir },	{ "sendfile", 1, op_sendfile },
 	{ "handles", 1, op_handles },

@@ -226,6 +226,7 @@ t_rename()
 	both "echo a > a; echo b > b; $T/fsop rename a b $NOREPLACE; cat a b; $T/fsop rename a new $NOREPLACE; ls"
 	both "$T/fsop rename new full $EXCHANGE; cat full; ls new; $T/fsop rename new nothing $EXCHANGE; ls -R"
 	both "mkdir -p p/q r; echo 9 > r/f; $T/fsop rename p/q r/f $EXCHANGE; ls -lR --time-style=+ p r"
+	both "as $USER1 $GROUP1 sh -c 'echo w > w; $T/fsop rename w x4 4'; stat -c '%u %F' w x4"
 }
 
 t_tmpfile()
@@ -697,6 +698,10 @@ t_modes()
 		both 'seq 50000 > f; cksum f; echo x >> f; tail -1 f; printf yy | dd of=f bs=1 seek=10 conv=notrunc status=none; cksum f'
 		both "echo 1 > t; truncate -s 5000 t; cksum t; $T/fsop fallocate t 0 0 9999; stat -c %s t; $T/fsop unlinked u"
 		both "head -c 8192 /dev/zero > m; $T/fsop mmap m hello; cksum m"
+		# O_APPEND: what is stored stays in place
+		both "$T/fsop mmap m again 02000; cksum m"
+		# pages that are written back later leave capabilities alone
+		both '{ echo 1; setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 c; } > c; getcap c; echo >> c; getcap c'
 		both 'dd if=/dev/zero of=o bs=4k count=64 oflag=direct status=none; cksum o; dd if=f of=g oflag=append conv=notrunc status=none; cksum g'
 	done
 }
