@@ -30,6 +30,11 @@ demo: bpf daemon
 	@tools/kernel build >/dev/null
 	@tools/demo
 
+# All of it takes long without KVM: tools/bench --help says how to take a part
+bench: bpf daemon tests
+	@tools/kernel build >/dev/null
+	@tools/bench
+
 check: bpf daemon tests
 	@tools/deps vm test kernel model package
 	@tools/check
@@ -41,7 +46,7 @@ check-deep: bpf daemon tests
 clean:
 	rm -rf build
 
-.PHONY: all deps bpf daemon kernel tests demo check check-deep clean
+.PHONY: all deps bpf daemon kernel tests demo bench check check-deep clean
 
 # Packages: build/deb, build/rpm, build/repo/{apt,dnf}; check-packages tests them
 deb:
