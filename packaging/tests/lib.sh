@@ -53,7 +53,9 @@ run_all() {
 	local name
 	# shellcheck disable=SC2013 # words
 	for name in $(sed -n 's/^t_\([a-z_0-9]*\)().*$/\1/p' "$0"); do
-		run "$name"
+		# ONLY: a pattern of the tests to run
+		# shellcheck disable=SC2053 # a pattern
+		[[ $name != ${ONLY:-*} ]] || run "$name"
 	done
 	echo "$passed passed, $failed failed, $skipped skipped"
 	((failed == 0))
