@@ -323,21 +323,13 @@ int extfuse_io_enter(struct inode *inode, u32 opcode, u64 *cookie)
 	return extfuse_begin(inode, opcode, EXTFUSE_PHASE_ENTER, cookie);
 }
 
-/**
- * extfuse_io_exit() - after a change of a passthrough file
- * @file: the file
- * @opcode: FUSE_READ or FUSE_WRITE
- * @verdict: what extfuse_io_enter() returned
- * @cookie: what it filled in
- */
-void extfuse_io_exit(struct file *file, u32 opcode, int verdict, u64 cookie)
+static void extfuse_end(struct file *file, u32 opcode, u64 cookie,
+			bool publish)
 {
 	struct extfuse_kern k = {};
 	struct fuse_attr attr;
 
-	if (verdict != EXTFUSE_PASSTHRU_EXIT)
-		return;
-	if (!extfuse_lower_attr(file, &attr)) {
+	if (publish && !extfuse_lower_attr(file, &attr)) {
 		k.req.in_numargs = 2;
 		k.req.in_size[0] = sizeof(cookie);
 		k.req.in_size[1] = sizeof(attr);
@@ -348,14 +340,29 @@ void extfuse_io_exit(struct file *file, u32 opcode, int verdict, u64 cookie)
 }
 
 /**
+ * extfuse_io_exit() - after a write to a passthrough file
+ * @file: the file
+ * @opcode: FUSE_WRITE
+ * @verdict: what extfuse_io_enter() returned
+ * @cookie: what it filled in
+ */
+void extfuse_io_exit(struct file *file, u32 opcode, int verdict, u64 cookie)
+{
+	if (verdict == EXTFUSE_PASSTHRU_EXIT)
+		extfuse_end(file, opcode, cookie, true);
+}
+
+/**
  * extfuse_accessed() - after a read or mmap of a passthrough file
  * @file: the file
+ * @publish: let the program have the attributes; not under mmap_lock, where a
+ *	lower file system may not ask for them
  *
  * A backing file of a connection with a program is opened with O_NOATIME, and
  * its atime is moved here, by the rules of the lower mount: so the program sees
  * it before and after, and reads that do not move it cost nothing.
  */
-void extfuse_accessed(struct file *file)
+void extfuse_accessed(struct file *file, bool publish)
 {
 	struct file *backing = fuse_file_passthrough(file->private_data);
 	struct inode *inode = file_inode(file);
@@ -369,7 +376,8 @@ void extfuse_accessed(struct file *file)
 	touch_atime(&backing->f_path);
 	fuse_attr_moved(inode);
 	fuse_invalidate_attr_mask(inode, STATX_ATIME);
-	extfuse_io_exit(file, FUSE_READ, verdict, cookie);
+	if (verdict == EXTFUSE_PASSTHRU_EXIT)
+		extfuse_end(file, FUSE_READ, cookie, publish);
 }
 
 /*

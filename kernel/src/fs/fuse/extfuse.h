@@ -18,7 +18,7 @@ bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
 			  ssize_t *ret);
 int extfuse_io_enter(struct inode *inode, u32 opcode, u64 *cookie);
 void extfuse_io_exit(struct file *file, u32 opcode, int verdict, u64 cookie);
-void extfuse_accessed(struct file *file);
+void extfuse_accessed(struct file *file, bool publish);
 void extfuse_submit_begin(struct inode *inode);
 void extfuse_submit_end(struct inode *inode);
 void extfuse_end_write(struct inode *inode);
@@ -64,7 +64,7 @@ static inline void extfuse_io_exit(struct file *file, u32 opcode, int verdict,
 {
 }
 
-static inline void extfuse_accessed(struct file *file)
+static inline void extfuse_accessed(struct file *file, bool publish)
 {
 }
 

@@ -131,7 +131,8 @@
  * Lower file I/O is not a request and has other arguments: in ENTER and ATIME
  * the only output is a __u64 that the program sees again in EXIT; in EXIT the
  * inputs are that __u64 and the lower file's attributes (struct fuse_attr), read
- * when the change was over.  An asynchronous write ends without arguments.
+ * when the change was over.  An asynchronous write, or a mapping, ends without
+ * arguments.
  */
 enum extfuse_phase {
 	EXTFUSE_PHASE_REQUEST	= 0,	/* a request, before it is sent */
