@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck disable=SC2016 # dpkg's formats
+# shellcheck disable=SC2011,SC2016 # names without spaces; dpkg's formats
 # The packages of make kernel-packages: contents, lint, a second packaging, modules built with the
 # headers; installed, upgraded and purged by apt, installed and erased by rpm.
 # shellcheck source=packaging/tests/lib.sh
