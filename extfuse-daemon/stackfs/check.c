@@ -3,10 +3,12 @@
  * What must be right before anything is mounted.
  */
 #include <errno.h>
+#include <linux/magic.h>
 #include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "stackfs.h"
@@ -38,6 +40,17 @@ static int real_path(char **path)
 	return 0;
 }
 
+/* File systems of which it is known that close() reports nothing, ever. */
+static bool closes_silently(int fd)
+{
+	struct statfs sf;
+
+	if (fstatfs(fd, &sf))
+		return false;
+	return sf.f_type == EXT4_SUPER_MAGIC || sf.f_type == XFS_SUPER_MAGIC ||
+	       sf.f_type == BTRFS_SUPER_MAGIC || sf.f_type == TMPFS_MAGIC;
+}
+
 static int check_lower(struct stackfs *fs)
 {
 	struct statvfs sv;
@@ -58,6 +71,7 @@ static int check_lower(struct stackfs *fs)
 		return EXIT_MOUNT;
 	}
 	fs->st_flags = sv.f_flag;
+	fs->silent_close = closes_silently(fs->root_fd);
 	xattr_probe(fs);
 	return fs->opts.watch ? watch_open(fs) : 0;
 }

@@ -56,11 +56,24 @@ static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
 	return f;
 }
 
-static struct fuse_open_out file_open_out(const struct file *f)
+/*
+ * C6: FLUSH is worth a trip only where the lower close may have something to
+ * report.  Nothing was written through a file that is open for reading.
+ */
+static uint32_t flush_flag(const struct stackfs *fs, const struct file *f)
+{
+	return !f->writes || (fs->silent_close &&
+			      f->node->dev == fs->nodes.root_dev) ?
+	       FOPEN_NOFLUSH : 0;
+}
+
+static struct fuse_open_out file_open_out(const struct stackfs *fs,
+					  const struct file *f)
 {
 	return (struct fuse_open_out) {
 		.fh = (uintptr_t)f,
-		.open_flags = f->backing_id ? FOPEN_PASSTHROUGH : 0,
+		.open_flags = flush_flag(fs, f) |
+			      (f->backing_id ? FOPEN_PASSTHROUGH : 0),
 		.padding = f->backing_id,	/* its name since Linux 6.9 */
 	};
 }
@@ -132,7 +145,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 			close(fd);
 		return;
 	}
-	out = file_open_out(f);
+	out = file_open_out(fs, f);
 	if (fuse_reply_buf(req, (char *)&out, sizeof(out)))
 		handle_free(fs, &f->handle);
 }
@@ -192,7 +205,7 @@ static void create_reply(fuse_req_t req, const struct ref *r, struct file *f,
 	const struct {
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
-	} out = { .entry = *entry, .open = file_open_out(f) };
+	} out = { .entry = *entry, .open = file_open_out(fs, f) };
 
 	if (fuse_reply_buf(req, (char *)&out, sizeof(out))) {
 		node_replied(r->node, -1);

@@ -104,6 +104,7 @@ struct watch {
  * @noxattr:	an empty list of extended attributes means ENODATA for each
  * @acl:	the lower file system has POSIX ACLs
  * @st_flags:	ST_* of the lower mount
+ * @silent_close: closing a file of the lower root's device reports no error
  * @handles:	open files and directories
  * @ops:	requests that reached the daemon, by opcode
  */
@@ -129,6 +130,7 @@ struct stackfs {
 	bool acl;
 	unsigned long st_flags;
 	struct watch watch;
+	bool silent_close;
 	pthread_mutex_t handles_lock;
 	struct handle *handles;
 	_Atomic uint64_t ops[STACKFS_MAX_OPS];
