@@ -19,6 +19,11 @@ static long (*bpf_extfuse_read_args)(void *ctx, __u32 type, void *dst,
 static long (*bpf_extfuse_write_args)(void *ctx, __u32 type, const void *src,
 				      __u32 size) = (void *)EXTFUSE_FUNC_WRITE_ARGS;
 
+/* Flags of struct fuse_open_out that an older <linux/fuse.h> lacks. */
+#ifndef FOPEN_PASSTHROUGH
+#define FOPEN_PASSTHROUGH	(1 << 7)
+#endif
+
 /* The program for an opcode; the loader finds it by its section's name. */
 #define HANDLER(op) SEC("extfuse/" #op) int handle_##op(struct extfuse_req *req)
 
@@ -461,14 +466,54 @@ HANDLER_TOUCHES(COPY_FILE_RANGE)
 HANDLER_TOUCHES(COPY_FILE_RANGE_64)
 HANDLER_TOUCHES(TMPFILE)
 
+/* Reply that there is a file which the daemon does not know of. */
+static __always_inline int reply_opened(struct extfuse_req *req, __u32 flags,
+					__s32 backing_id)
+{
+	struct fuse_open_out out = {
+		.open_flags = flags | EXTFUSE_FOPEN_UNOPENED,
+		.padding = backing_id,	/* its name since Linux 6.9 */
+	};
+
+	if (bpf_extfuse_write_args(req, EXTFUSE_OUT_PARAM_0, &out, sizeof(out)))
+		return failed(req);
+	return served(req, 0);
+}
+
+/*
+ * Of a file whose lower file the kernel has already, the daemon's handle would
+ * have nothing to do but be closed again.
+ */
 HANDLER(OPEN)
 {
 	struct fuse_open_in in = {};
+	struct extfuse_node *node;
+	__s32 id;
 
 	if (bpf_extfuse_read_args(req, EXTFUSE_IN_PARAM_0_VALUE, &in,
 				  sizeof(in)) < 0)
 		return failed(req);
 	if (in.flags & 01000)	/* O_TRUNC */
 		touch(req->nodeid);
-	return upcall(req);
+	node = node_get(req->nodeid);
+	if (!node || (in.flags & (01000 | 03)))	/* O_RDONLY is 0 */
+		return upcall(req);
+	id = READ_ONCE(node->backing_id);
+	if (!id)
+		return upcall(req);
+	return reply_opened(req, FOPEN_PASSTHROUGH | FOPEN_NOFLUSH, id);
+}
+
+HANDLER(OPENDIR)
+{
+	struct extfuse_node *node = node_get(req->nodeid);
+	struct fuse_open_in in = {};
+
+	if (bpf_extfuse_read_args(req, EXTFUSE_IN_PARAM_0_VALUE, &in,
+				  sizeof(in)) < 0)
+		return failed(req);
+	if (!node || (in.flags & 01000000) ||	/* O_NOATIME */
+	    !(READ_ONCE(node->flags) & EXTFUSE_NODE_OPENDIR))
+		return upcall(req);
+	return reply_opened(req, 0, 0);
 }

@@ -145,6 +145,7 @@ void cache_node_add(struct cache *c, uint64_t nodeid)
 	STORE(&node->readers, 0);
 	STORE(&node->changing, 0);
 	STORE(&node->xattr_changing, 0);
+	STORE(&node->backing_id, 0);
 	ADD(&c->used_nodes, 1);
 	STORE(&node->nodeid, nodeid);
 }
@@ -243,6 +244,23 @@ uint64_t cache_xattr_end(struct cache *c, uint64_t nodeid, uint64_t epoch)
 
 	return node && epoch ? change_end(&node->xattr_changing,
 					  &node->xattr_epoch, epoch) : 0;
+}
+
+void cache_put_backing(struct cache *c, uint64_t nodeid, int32_t backing_id)
+{
+	struct extfuse_node *node = node_of(c, nodeid);
+
+	if (node)
+		STORE(&node->backing_id, backing_id);
+}
+
+void cache_put_opendir(struct cache *c, uint64_t nodeid)
+{
+	struct extfuse_node *node = node_of(c, nodeid);
+
+	if (node)
+		__atomic_fetch_or(&node->flags, EXTFUSE_NODE_OPENDIR,
+				  __ATOMIC_RELEASE);
 }
 
 void cache_writers(struct cache *c, uint64_t nodeid, int change)
@@ -503,6 +521,13 @@ static struct extfuse_row *table_begin_row(struct cache *c, struct table *t,
 static struct table *entry_table(struct cache *c, const struct key *k)
 {
 	return k->len <= c->entries.max_name ? &c->entries : &c->long_entries;
+}
+
+bool cache_quiet(const struct cache *c, uint64_t nodeid, uint64_t epoch)
+{
+	struct extfuse_node *node = node_of(c, nodeid);
+
+	return node && quiet_at(node, epoch);
 }
 
 int lookup_insert(struct cache *c, uint64_t parent, uint64_t epoch,

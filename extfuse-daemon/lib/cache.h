@@ -65,6 +65,8 @@ int cache_grace(struct cache *c);
 /** cache_epoch() - current epoch; 0: the node is not cached */
 uint64_t cache_epoch(const struct cache *c, uint64_t nodeid);
 uint64_t cache_xattr_epoch(const struct cache *c, uint64_t nodeid);
+/** cache_quiet() - is @epoch the node's, and no change under way? */
+bool cache_quiet(const struct cache *c, uint64_t nodeid, uint64_t epoch);
 
 /**
  * cache_begin(), cache_end() - around a change of a node's attributes or names
@@ -77,6 +79,19 @@ uint64_t cache_begin(struct cache *c, uint64_t nodeid);
 uint64_t cache_end(struct cache *c, uint64_t nodeid, uint64_t epoch);
 uint64_t cache_xattr_begin(struct cache *c, uint64_t nodeid);
 uint64_t cache_xattr_end(struct cache *c, uint64_t nodeid, uint64_t epoch);
+
+/**
+ * cache_put_backing() - let the kernel open a file for reading by itself
+ * @backing_id: of a lower file that is open for reading, from
+ *	FUSE_DEV_IOC_BACKING_OPEN; valid until cache_node_del()
+ *
+ * READ, FSYNC, LSEEK and COPY_FILE_RANGE of such a file come with fh 0, and
+ * there is no RELEASE.
+ */
+void cache_put_backing(struct cache *c, uint64_t nodeid, int32_t backing_id);
+/** cache_put_opendir() - likewise a directory: READDIR, READDIRPLUS and
+ *  FSYNCDIR come with fh 0, without OPENDIR and RELEASEDIR */
+void cache_put_opendir(struct cache *c, uint64_t nodeid);
 
 /** cache_writers() - a file of the node was opened (+1) or released (-1) for
  *  writing; while there are none, FLUSH is answered in the kernel */

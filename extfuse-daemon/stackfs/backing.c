@@ -5,8 +5,14 @@
  * The kernel refuses an open in one mode while the inode has one in the other,
  * and all passthrough opens of an inode must name the same lower file.  So
  * the first open decides for the node, and the last release ends it.
+ *
+ * Unless it is kept: from then on the kernel opens the file for reading without
+ * us, and we cannot know when it closes it.  A lower file that was opened for
+ * writing is not kept, because it would forbid to execute it or to make the
+ * lower file system read-only.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "stackfs.h"
@@ -36,6 +42,36 @@ static void node_loosen(struct stackfs *fs, struct node *n)
 	fuse_lowlevel_notify_inval_inode(fs->se, n->id, -1, 0);
 }
 
+/* Bounds the lower files that the kernel has open for nobody. */
+#define MAX_KEPT 32768
+
+static atomic_uint kept;
+
+static void backing_keep(struct stackfs *fs, const struct file *f)
+{
+	struct node *n = f->node;
+
+	if (!n->backing_id || f->writes || !fs->cache ||
+	    atomic_load(&kept) >= MAX_KEPT)
+		return;
+	atomic_fetch_add(&kept, 1);
+	n->backing_kept = true;
+	cache_put_backing(fs->cache, n->id, n->backing_id);
+}
+
+/* The kernel has forgotten the node, so no file of it is open. */
+void backing_freed(struct nodes *t, struct node *n)
+{
+	struct stackfs *fs = (void *)((char *)t - offsetof(struct stackfs, nodes));
+
+	if (!n->backing_kept)
+		return;
+	ioctl(fs->dev_fd, FUSE_DEV_IOC_BACKING_CLOSE, &n->backing_id);
+	n->backing_id = 0;
+	n->backing_kept = false;
+	atomic_fetch_sub(&kept, 1);
+}
+
 void backing_attach(struct stackfs *fs, struct file *f)
 {
 	pthread_mutex_t *stripe = node_stripe(&fs->nodes, f->node->index);
@@ -46,9 +82,11 @@ void backing_attach(struct stackfs *fs, struct file *f)
 		return;
 	pthread_mutex_lock(stripe);
 	/* C1: writes that bypass the daemon must be seen by the program. */
-	if (!n->backing_opens && !n->cached_opens &&
-	    (!fs->cache || cache_has_node(fs->cache, n->id)))
+	if (!n->backing_id && !n->cached_opens &&
+	    (!fs->cache || cache_has_node(fs->cache, n->id))) {
 		n->backing_id = backing_open(fs, f->fd);
+		backing_keep(fs, f);
+	}
 	f->backing_id = n->backing_id;
 	if (f->backing_id)
 		n->backing_opens++;
@@ -71,7 +109,7 @@ void backing_detach(struct stackfs *fs, struct file *f)
 	if (!f->backing_id)
 		n->cached_opens--;
 	else
-		last = --n->backing_opens == 0;
+		last = --n->backing_opens == 0 && !n->backing_kept;
 	if (last)
 		n->backing_id = 0;
 	pthread_mutex_unlock(stripe);

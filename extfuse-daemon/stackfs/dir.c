@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Directories: open, read, close.
+ *
+ * The kernel may read a directory without opening it (fh 0).  Then a stream is
+ * opened for the first request, and left for the next one, which goes on where
+ * it ended.  What a stream has read ahead is older than the next request, which
+ * may be another reader's: so it serves only while the directory did not change
+ * (C1), and for a second (C5).
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "stackfs.h"
 
 /**
  * struct dirhandle - an open directory
- * @node:	referenced: the directory
+ * @node:	the directory, referenced; not while the stream is left
+ * @id:		its nodeid
+ * @epoch:	of the node, from before anything was read
+ * @born:	when that was
  * @pos:	where the stream is, for the reader that comes back elsewhere
  * @next:	read from the stream, but did not fit into the last reply
  */
@@ -19,6 +29,9 @@ struct dirhandle {
 	struct handle handle;
 	pthread_mutex_t lock;
 	struct node *node;
+	uint64_t id;
+	uint64_t epoch;
+	time_t born;
 	DIR *dir;
 	off_t pos;
 	struct dirent *next;
@@ -43,8 +56,17 @@ static void dir_destroy(struct stackfs *fs, struct handle *h)
 
 	closedir(d->dir);
 	pthread_mutex_destroy(&d->lock);
-	node_put(&fs->nodes, d->node);
+	if (d->node)
+		node_put(&fs->nodes, d->node);
 	free(d);
+}
+
+static time_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return ts.tv_sec;
 }
 
 static int dir_new(struct stackfs *fs, const struct ref *r, int flags,
@@ -70,13 +92,78 @@ static int dir_new(struct stackfs *fs, const struct ref *r, int flags,
 		goto fail;
 	}
 	pthread_mutex_init(&d->lock, NULL);
-	d->node = node_get(&fs->nodes, r->node->id);
+	d->id = r->node->id;
+	d->epoch = cache_epoch(fs->cache, d->id);
+	d->born = now();
+	d->node = node_get(&fs->nodes, d->id);
 	handle_add(fs, &d->handle, dir_destroy);
 	*dp = d;
 	return 0;
 fail:
 	free(d);
 	return err;
+}
+
+static bool stream_fits(const struct stackfs *fs, const struct dirhandle *d,
+			uint64_t id, off_t off)
+{
+	return d && d->id == id && d->pos == off && now() - d->born <= 1 &&
+	       cache_quiet(fs->cache, id, d->epoch);
+}
+
+static struct dirhandle *stream_take(struct stackfs *fs, uint64_t id, off_t off)
+{
+	struct dirhandle *d = NULL;
+	int i;
+
+	pthread_mutex_lock(&fs->handles_lock);
+	for (i = 0; off && !d && i < STACKFS_STREAMS; i++) {
+		if (!stream_fits(fs, fs->streams[i], id, off))
+			continue;
+		d = fs->streams[i];
+		fs->streams[i] = NULL;
+	}
+	pthread_mutex_unlock(&fs->handles_lock);
+	return d;
+}
+
+static int stream_get(struct stackfs *fs, uint64_t id, off_t off,
+		      struct dirhandle **dp)
+{
+	struct ref r;
+	int err;
+
+	*dp = stream_take(fs, id, off);
+	if (*dp) {
+		(*dp)->node = node_get(&fs->nodes, id);
+		if ((*dp)->node)
+			return 0;
+		handle_free(fs, &(*dp)->handle);
+		return -ESTALE;
+	}
+	err = ref_get(fs, id, &r);
+	if (!err) {
+		err = dir_new(fs, &r, 0, dp);
+		ref_put(fs, &r);
+	}
+	return err;
+}
+
+/* Left streams hold no node: a nodeid is as good, and does not keep it (L2). */
+static void stream_leave(struct stackfs *fs, struct dirhandle *d)
+{
+	struct dirhandle *old;
+	unsigned int at;
+
+	node_put(&fs->nodes, d->node);
+	d->node = NULL;
+	pthread_mutex_lock(&fs->handles_lock);
+	at = fs->stream_hand++ % STACKFS_STREAMS;
+	old = fs->streams[at];
+	fs->streams[at] = d;
+	pthread_mutex_unlock(&fs->handles_lock);
+	if (old)
+		handle_free(fs, &old->handle);
 }
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -103,17 +190,28 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	handle_free(fuse_req_userdata(req), &dir_of(fi)->handle);
+	if (dir_of(fi))
+		handle_free(fuse_req_userdata(req), &dir_of(fi)->handle);
 	fuse_reply_err(req, 0);
 }
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
 		 struct fuse_file_info *fi)
 {
-	int fd = dirfd(dir_of(fi)->dir);
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct dirhandle *d = dir_of(fi);
+	int fd, err = 0;
 
-	(void)ino;
+	if (!d)
+		err = stream_get(fs, ino, 0, &d);
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	fd = dirfd(d->dir);
 	fuse_reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) ? errno : 0);
+	if (!dir_of(fi))
+		handle_free(fs, &d->handle);
 }
 
 static size_t head_size(const struct dirbuf *b)
@@ -250,7 +348,25 @@ static int dir_read(struct stackfs *fs, struct dirhandle *d, struct dirbuf *b,
 	return err;
 }
 
-static void read_entries(fuse_req_t req, size_t size, off_t off,
+static int read_stream(struct stackfs *fs, fuse_ino_t ino, struct dirbuf *b,
+		       off_t off)
+{
+	struct dirhandle *d;
+	int err;
+
+	err = stream_get(fs, ino, off, &d);
+	if (err)
+		return err;
+	err = dir_read(fs, d, b, off);
+	/* an empty reply is the end */
+	if (err || !b->used)
+		handle_free(fs, &d->handle);
+	else
+		stream_leave(fs, d);
+	return err;
+}
+
+static void read_entries(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 			 struct fuse_file_info *fi, bool plus)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
@@ -258,7 +374,8 @@ static void read_entries(fuse_req_t req, size_t size, off_t off,
 	int err = -ENOMEM;
 
 	if (b.mem)
-		err = dir_read(fs, dir_of(fi), &b, off);
+		err = dir_of(fi) ? dir_read(fs, dir_of(fi), &b, off) :
+				   read_stream(fs, ino, &b, off);
 	if (err)
 		fuse_reply_err(req, -err);
 	else if (fuse_reply_buf(req, b.mem, b.used) && plus)
@@ -269,13 +386,11 @@ static void read_entries(fuse_req_t req, size_t size, off_t off,
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		struct fuse_file_info *fi)
 {
-	(void)ino;
-	read_entries(req, size, off, fi, false);
+	read_entries(req, ino, size, off, fi, false);
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	(void)ino;
-	read_entries(req, size, off, fi, true);
+	read_entries(req, ino, size, off, fi, true);
 }

@@ -118,6 +118,7 @@ int extfuse_start(struct stackfs *fs)
 	}
 	fs->nodes.cache = fs->cache;
 	cache_node_add(fs->cache, NODE_ROOT_ID);
+	cache_put_opendir(fs->cache, NODE_ROOT_ID);
 	return 0;
 }
 

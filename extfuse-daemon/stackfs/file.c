@@ -90,6 +90,28 @@ static int open_node(struct stackfs *fs, int node_fd, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+int file_fd_get(struct stackfs *fs, fuse_ino_t ino,
+		const struct fuse_file_info *fi)
+{
+	struct ref r;
+	int fd;
+
+	if (file_of(fi))
+		return file_of(fi)->fd;
+	fd = ref_get(fs, ino, &r);
+	if (fd)
+		return fd;
+	fd = open_node(fs, r.fd, O_RDONLY | O_CLOEXEC);
+	ref_put(fs, &r);
+	return fd;
+}
+
+void file_fd_put(const struct fuse_file_info *fi, int fd)
+{
+	if (!file_of(fi))
+		close(fd);
+}
+
 /* As the caller, without whose CAP_FSETID setuid and setgid go with the data */
 static int open_truncate(fuse_req_t req, const struct ref *r, int flags)
 {
@@ -307,7 +329,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int fd, err = 0;
 
 	(void)ino;
-	if (f->writes) {
+	if (f && f->writes) {
 		fd = dup(f->fd);
 		if (fd < 0 || close(fd))
 			err = errno;
@@ -318,6 +340,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	handle_free(fuse_req_userdata(req), &file_of(fi)->handle);
+	if (file_of(fi))
+		handle_free(fuse_req_userdata(req), &file_of(fi)->handle);
 	fuse_reply_err(req, 0);
 }

@@ -72,6 +72,7 @@ static int start(struct stackfs *fs)
 		return EXIT_SYSTEM;
 	}
 	err = nodes_init(&fs->nodes, fs->root_fd);
+	fs->nodes.freed = backing_freed;
 	if (err) {
 		log_err("%s: %s", fs->opts.lower, strerror(-err));
 		return EXIT_SYSTEM;

@@ -165,6 +165,7 @@ static int node_new(struct nodes *t, int fd, const struct stat *st,
 	n->handle = NULL;
 	n->backing_id = 0;
 	n->backing_opens = 0;
+	n->backing_kept = false;
 	n->cached_opens = 0;
 	atomic_store(&n->lookups, 0);
 	atomic_store(&n->pins, 0);
@@ -318,6 +319,13 @@ struct node *node_find(struct nodes *t, dev_t dev, ino_t ino)
 	return n;
 }
 
+static void node_publish(struct nodes *t, struct node *n)
+{
+	cache_node_add(t->cache, n->id);
+	if (S_ISDIR(n->type))
+		cache_put_opendir(t->cache, n->id);
+}
+
 static int node_find_or_new(struct nodes *t, int fd, const struct stat *st,
 			    struct node **np, bool *found)
 {
@@ -333,7 +341,7 @@ static int node_find_or_new(struct nodes *t, int fd, const struct stat *st,
 	} else {
 		err = node_new(t, fd, st, &n);
 		if (!err)
-			cache_node_add(t->cache, atomic_load(&n->id));
+			node_publish(t, n);
 	}
 	pthread_mutex_unlock(&t->lock);
 	*np = n;

@@ -47,7 +47,8 @@ struct cache;
  * @type:	S_IFMT bits of the mode
  * @handle:	file handle, kept since @fd was first closed
  * @backing_id:	passthrough: the kernel's number of the lower file (backing.c)
- * @backing_opens: open files that use it
+ * @backing_opens: open files that use it and that the daemon knows
+ * @backing_kept: the kernel uses it for files that the daemon does not know
  * @cached_opens: open files that do not
  */
 struct node {
@@ -72,6 +73,7 @@ struct node {
 	struct file_handle *handle;
 	int32_t backing_id;
 	uint32_t backing_opens;
+	bool backing_kept;
 	uint32_t cached_opens;
 };
 
@@ -89,6 +91,8 @@ struct node_chunk {
  *		locks, taken without or inside @lock
  */
 struct nodes {
+	/* called for a node that goes, when nothing leads to it any more */
+	void (*freed)(struct nodes *t, struct node *n);
 	pthread_mutex_t lock;
 	pthread_mutex_t stripe[NODES_STRIPES];
 	pthread_mutex_t clock_lock;

@@ -87,6 +87,10 @@ struct watch {
 /* Opcodes that the daemon counts; larger ones do not exist. */
 #define STACKFS_MAX_OPS EXTFUSE_MAX_OPS
 
+#define STACKFS_STREAMS 32
+
+struct dirhandle;
+
 /**
  * struct stackfs - one mounted file system
  *
@@ -106,6 +110,7 @@ struct watch {
  * @st_flags:	ST_* of the lower mount
  * @silent_close: closing a file of the lower root's device reports no error
  * @handles:	open files and directories
+ * @streams:	directories that are read without being open (dir.c)
  * @ops:	requests that reached the daemon, by opcode
  */
 struct stackfs {
@@ -133,6 +138,8 @@ struct stackfs {
 	bool silent_close;
 	pthread_mutex_t handles_lock;
 	struct handle *handles;
+	struct dirhandle *streams[STACKFS_STREAMS];
+	unsigned int stream_hand;
 	_Atomic uint64_t ops[STACKFS_MAX_OPS];
 };
 
@@ -236,6 +243,7 @@ struct file {
 	struct node *node;
 };
 
+/** file_of() - NULL: the kernel opened the file without us */
 static inline struct file *file_of(const struct fuse_file_info *fi)
 {
 	return (struct file *)(uintptr_t)fi->fh;
@@ -244,6 +252,16 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
 /** backing_attach() - decide how the file does its I/O */
 void backing_attach(struct stackfs *fs, struct file *f);
 void backing_detach(struct stackfs *fs, struct file *f);
+/** backing_freed() - for struct nodes */
+void backing_freed(struct nodes *t, struct node *n);
+
+/* file.c */
+
+/** file_fd_get() - the descriptor of an open file or -errno; until put.  A file
+ *  that the kernel opened without us has none but for the time of a request */
+int file_fd_get(struct stackfs *fs, fuse_ino_t ino,
+		const struct fuse_file_info *fi);
+void file_fd_put(const struct fuse_file_info *fi, int fd);
 
 /* io.c */
 

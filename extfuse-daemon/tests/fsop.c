@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -374,6 +375,15 @@ static void op_handles(char **a)
 	printf("opened %d of %d\n", opened, tried);
 }
 
+/* Reads the first names of a[0] and no more, with requests of a page each. */
+static void op_readsome(char **a)
+{
+	char buf[1024];
+
+	must(syscall(SYS_getdents64, xopen(a[0], O_RDONLY), buf,
+		     sizeof(buf)) > 0, "getdents64");
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -389,6 +399,7 @@ static const struct {
 	{ "change", 2, op_change },	{ "probe", 1, op_probe },
 	{ "tamper", 1, op_tamper },	{ "openmany", 2, op_openmany },
 	{ "journal", 2, op_journal },	{ "stats", 2, op_stats },
+	{ "readsome", 1, op_readsome },
 };
 
 int main(int argc, char **argv)

@@ -187,6 +187,14 @@ static ssize_t extfuse_finish_out(struct extfuse_kern *k, struct fuse_args *args
 	return k->out[n].size;
 }
 
+/* K3: an OPEN that truncates changes the file. */
+static bool extfuse_open_truncates(const struct fuse_args *args)
+{
+	const struct fuse_open_in *in = args->in_args[0].value;
+
+	return args->opcode == FUSE_OPEN && (in->flags & O_TRUNC);
+}
+
 /**
  * extfuse_request_send() - let the connection's program answer a request
  * @fm: the mount
@@ -226,6 +234,10 @@ bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
 	extfuse_fill_name(&k, args, 1, op->name[1]);
 	page = extfuse_map_out(&k, args);
 	verdict = extfuse_run(prog, &k, &rejected);
+	if (verdict <= 0 && extfuse_open_truncates(args)) {
+		verdict = EXTFUSE_UPCALL;
+		rejected = true;
+	}
 	if (verdict == 0)
 		*ret = extfuse_finish_out(&k, args);
 	else if (verdict < 0)

@@ -31,6 +31,18 @@ static inline bool extfuse_attached(struct fuse_conn *fc)
 	return rcu_access_pointer(fc->extfuse_prog);
 }
 
+/* Take our flag off before the driver looks at those that it knows. */
+static inline void extfuse_opened(struct fuse_file *ff)
+{
+	ff->extfuse_unopened = ff->open_flags & EXTFUSE_FOPEN_UNOPENED;
+	ff->open_flags &= ~EXTFUSE_FOPEN_UNOPENED;
+}
+
+static inline bool extfuse_unopened(const struct fuse_file *ff)
+{
+	return ff->extfuse_unopened;
+}
+
 #else
 
 static inline u64 extfuse_init_in(struct fuse_mount *fm,
@@ -95,6 +107,15 @@ static inline int extfuse_sysfs_init(struct kobject *kobj)
 }
 
 static inline bool extfuse_attached(struct fuse_conn *fc)
+{
+	return false;
+}
+
+static inline void extfuse_opened(struct fuse_file *ff)
+{
+}
+
+static inline bool extfuse_unopened(const struct fuse_file *ff)
 {
 	return false;
 }

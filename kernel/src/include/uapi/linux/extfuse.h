@@ -65,6 +65,12 @@
 #define EXTFUSE_OP_PASSTHRU	2	/* lower file I/O may be chosen */
 
 /*
+ * In open_flags of an answer to OPEN or OPENDIR: the daemon has no handle for
+ * this file.  Requests carry the fh of the answer, and no release is sent.
+ */
+#define EXTFUSE_FOPEN_UNOPENED	(1U << 31)
+
+/*
  * The opcode table: X(name, number, policy, argument that is the name,
  * argument that is the second name).  -1: the request has no such argument.
  * A program runs for no other opcode.  Numbers are those of enum fuse_opcode.
@@ -81,7 +87,7 @@
 	X(RMDIR,		11, 0,			 0, -1)		\
 	X(RENAME,		12, 0,			 1,  2)		\
 	X(LINK,			13, 0,			 1, -1)		\
-	X(OPEN,			14, 0,			-1, -1)		\
+	X(OPEN,			14, EXTFUSE_OP_SERVE,	-1, -1)		\
 	X(READ,			15, EXTFUSE_OP_PASSTHRU, -1, -1)	\
 	X(WRITE,		16, EXTFUSE_OP_PASSTHRU, -1, -1)	\
 	X(STATFS,		17, 0,			-1, -1)		\
@@ -91,7 +97,7 @@
 	X(LISTXATTR,		23, EXTFUSE_OP_SERVE,	-1, -1)		\
 	X(REMOVEXATTR,		24, 0,			 0, -1)		\
 	X(FLUSH,		25, EXTFUSE_OP_SERVE,	-1, -1)		\
-	X(OPENDIR,		27, 0,			-1, -1)		\
+	X(OPENDIR,		27, EXTFUSE_OP_SERVE,	-1, -1)		\
 	X(READDIR,		28, 0,			-1, -1)		\
 	X(FSYNCDIR,		30, 0,			-1, -1)		\
 	X(GETLK,		31, 0,			-1, -1)		\
@@ -218,6 +224,7 @@ struct extfuse_status {
 
 /* flags of struct extfuse_node */
 #define EXTFUSE_NODE_MMAPPED	1	/* may change without notice: not served */
+#define EXTFUSE_NODE_OPENDIR	2	/* a directory that needs no OPENDIR */
 
 /**
  * struct extfuse_node - row of attr_map, index: low 32 bits of the nodeid
@@ -241,6 +248,9 @@ struct extfuse_status {
  * @writers:	files open for writing
  * @readers:	reads by the daemon under way that may meet a moving atime
  * @attr:	the attributes
+ * @backing_id:	file that the kernel may open for reading as it reads it, 0:
+ *		by the daemon only; constant while a kernel inode has the nodeid
+ * @reserved:	0
  *
  * @attr may be served while @changing is 0, @attr_epoch == @epoch, the
  * deadline has not come and @seq is even and the same before and after it was
@@ -265,7 +275,8 @@ struct extfuse_node {
 	__u32	writers;
 	__u32	readers;
 	struct fuse_attr attr;
-	__u64	reserved;
+	__s32	backing_id;
+	__u32	reserved;
 };
 
 /* Rows in a set: a key may be in any row of either of its two sets. */
