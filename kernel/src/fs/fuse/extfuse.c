@@ -48,16 +48,21 @@ u64 extfuse_init_in(struct fuse_mount *fm, struct fuse_init_in *in)
 
 /**
  * extfuse_load_prog() - attach the program that an INIT reply names
- * @fc: the connection, not yet initialized
+ * @fm: the mount, whose connection is not yet initialized
  * @out: the INIT reply
  *
  * Runs in the context of whoever wrote the reply, and takes the program from
  * that task's file descriptors: a fd that is not the daemon's own means
  * nothing here (K5).  A failure leaves plain FUSE; the daemon learns of it by
  * EXTFUSE_DEV_IOC_STATUS (K4).
+ *
+ * A file that was seen to have no security.capability is not asked again at
+ * each write, until its attributes are read anew.  Whoever has put one there
+ * behind the mount must have it taken away by the lower write itself.
  */
-void extfuse_load_prog(struct fuse_conn *fc, struct fuse_init_out *out)
+void extfuse_load_prog(struct fuse_mount *fm, struct fuse_init_out *out)
 {
+	struct fuse_conn *fc = fm->fc;
 	struct bpf_prog *prog;
 	int err;
 
@@ -80,8 +85,10 @@ void extfuse_load_prog(struct fuse_conn *fc, struct fuse_init_out *out)
 		prog = NULL;
 	}
 	spin_unlock(&fc->lock);
-	if (!prog)
+	if (!prog) {
+		fm->sb->s_flags |= SB_NOSEC;
 		return;
+	}
 	bpf_prog_put(prog);
 	err = -ENOTCONN;
 fail:

@@ -12,7 +12,7 @@
 #ifdef CONFIG_FUSE_EXTFUSE
 
 u64 extfuse_init_in(struct fuse_mount *fm, struct fuse_init_in *in);
-void extfuse_load_prog(struct fuse_conn *fc, struct fuse_init_out *out);
+void extfuse_load_prog(struct fuse_mount *fm, struct fuse_init_out *out);
 void extfuse_unload_prog(struct fuse_conn *fc);
 bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
 			  ssize_t *ret);
@@ -51,7 +51,7 @@ static inline u64 extfuse_init_in(struct fuse_mount *fm,
 	return 0;
 }
 
-static inline void extfuse_load_prog(struct fuse_conn *fc,
+static inline void extfuse_load_prog(struct fuse_mount *fm,
 				     struct fuse_init_out *out)
 {
 }
