@@ -283,6 +283,48 @@ static void full_map_evicts(void **state)
 	assert_int_equal(pinned, unpinned);
 }
 
+/* How many of @n names, two of three rows' worth, find both of their sets full */
+static int names_without_room(const char *format, unsigned int n)
+{
+	static unsigned char used[32768];
+	const uint32_t mask = sizeof(used) - 1;
+	uint64_t word[4], hash;
+	unsigned int i, w;
+	uint32_t a, b;
+	int full = 0;
+
+	memset(used, 0, sizeof(used));
+	for (i = 0; i < n; i++) {
+		memset(word, 0, sizeof(word));
+		snprintf((char *)word, sizeof(word), format, i);
+		hash = extfuse_hash_step(42, DIR_ID);
+		for (w = 0; w < (strlen((char *)word) + 7) / 8; w++)
+			hash = extfuse_hash_step(hash, word[w]);
+		a = EXTFUSE_SET_A(hash, mask);
+		b = EXTFUSE_SET_B(hash, mask);
+		if (used[b] < used[a])
+			a = b;
+		if (used[a] < EXTFUSE_WAYS)
+			used[a]++;
+		else
+			full++;
+	}
+	return full;
+}
+
+static void numbered_names_spread_over_the_sets(void **state)
+{
+	static const char *const formats[] = {
+		"%u", "n%06u", "f%u", "%08u.jpg", "file-%u.c", "IMG_%04u.JPG",
+		"part-r-%09u",
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		assert_in_range(names_without_room(formats[i], 87000), 0, 300);
+}
+
 static void nodes_beyond_the_map_are_not_cached(void **state)
 {
 	uint64_t id = ENTRIES + 5;
@@ -378,6 +420,7 @@ int main(void)
 		TEST(no_entry_across_a_change),
 		TEST(names_of_every_length),
 		TEST(full_map_evicts),
+		TEST(numbered_names_spread_over_the_sets),
 		TEST(nodes_beyond_the_map_are_not_cached),
 		TEST(row_of_a_new_node),
 		TEST(xattrs_have_an_epoch_of_their_own),

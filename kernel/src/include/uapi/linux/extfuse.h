@@ -404,7 +404,9 @@ struct extfuse_layout {
  */
 static inline __u64 extfuse_hash_step(__u64 hash, __u64 word)
 {
+	/* a product's low bits know nothing of the word's high ones: twice */
 	hash = (hash ^ word) * EXTFUSE_HASH_MUL;
+	hash = (hash ^ (hash >> 32)) * EXTFUSE_HASH_MUL;
 	return hash ^ (hash >> 32);
 }
 
