@@ -115,6 +115,7 @@ struct run {
 		struct fuse_entry_out entry;
 		struct fuse_attr_out attr;
 		struct fuse_getxattr_out xattr;
+		struct fuse_open_out open;
 		uint64_t word;
 	} out;
 	size_t out_size;
@@ -658,6 +659,47 @@ static void open_moves_it_if_it_truncates(void **state)
 	assert_true(cache_epoch(c, FILE_ID) > epoch);
 }
 
+static struct run open_of(uint32_t opcode, uint64_t nodeid, uint32_t flags)
+{
+	struct fuse_open_in in = { .flags = flags };
+	struct run r = request(opcode, nodeid);
+
+	add_in(&r, &in, sizeof(in));
+	add_out(&r, sizeof(struct fuse_open_out));
+	return r;
+}
+
+/* Only to read, and only of a file that the kernel has */
+static void open_is_served_with_a_backing_file(void **state)
+{
+	struct run r = open_of(FUSE_OPEN, FILE_ID, 0);
+
+	(void)state;
+	assert_int_equal(run(&r, "OPEN"), EXTFUSE_UPCALL);
+	cache_put_backing(c, FILE_ID, 7);
+	assert_int_equal(run(&r, "OPEN"), 0);
+	assert_int_equal(r.out.open.fh, 0);
+	assert_true(r.out.open.open_flags & EXTFUSE_FOPEN_UNOPENED);
+	assert_int_equal(r.out.open.padding, 7);
+	r = open_of(FUSE_OPEN, FILE_ID, 02);
+	assert_int_equal(run(&r, "OPEN"), EXTFUSE_UPCALL);
+	r = open_of(FUSE_OPEN, FILE_ID, 01000);
+	assert_int_equal(run(&r, "OPEN"), EXTFUSE_UPCALL);
+}
+
+static void opendir_is_served_where_the_daemon_says_so(void **state)
+{
+	struct run r = open_of(FUSE_OPENDIR, DIR_ID, 0);
+
+	(void)state;
+	assert_int_equal(run(&r, "OPENDIR"), EXTFUSE_UPCALL);
+	cache_put_opendir(c, DIR_ID);
+	assert_int_equal(run(&r, "OPENDIR"), 0);
+	assert_int_equal(r.out.open.open_flags, EXTFUSE_FOPEN_UNOPENED);
+	r = open_of(FUSE_OPENDIR, DIR_ID, 01000000);	/* O_NOATIME */
+	assert_int_equal(run(&r, "OPENDIR"), EXTFUSE_UPCALL);
+}
+
 /* With the arguments before the name as long as FUSE makes them */
 static struct run removal(const char *op, size_t head, const char *name)
 {
@@ -822,6 +864,8 @@ int main(int argc, char **argv)
 		TEST(io_of_unknown_nodes_is_the_daemons),
 		TEST(changes_move_the_epoch),
 		TEST(open_moves_it_if_it_truncates),
+		TEST(open_is_served_with_a_backing_file),
+		TEST(opendir_is_served_where_the_daemon_says_so),
 		TEST(removals_hide_the_name),
 		TEST(long_removals_have_a_program),
 		TEST(renames_hide_both_names),

@@ -47,7 +47,6 @@ test_flush_elsewhere_only_of_writers() {
 	flushes none read_once &&
 	flushes upcall write_once &&
 	flushes upcall open_writer &&
-	flushes none read_once &&
 	flushes upcall close_writer || return
 	umount "$mnt" && umount "$over"
 }

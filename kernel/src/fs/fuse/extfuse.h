@@ -34,6 +34,8 @@ static inline bool extfuse_attached(struct fuse_conn *fc)
 /* Take our flag off before the driver looks at those that it knows. */
 static inline void extfuse_opened(struct fuse_file *ff)
 {
+	if (!extfuse_attached(ff->fm->fc))
+		return;
 	ff->extfuse_unopened = ff->open_flags & EXTFUSE_FOPEN_UNOPENED;
 	ff->open_flags &= ~EXTFUSE_FOPEN_UNOPENED;
 }
