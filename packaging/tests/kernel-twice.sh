@@ -14,7 +14,7 @@ t_kernel_twice() {
 	((EUID == 0)) || skip "not root"
 	first=$("$top/tools/kernel" path)
 	mkdir -p "$T/cache/$source"
-	unshare -m bash -ec 'mount --bind "$1/$3" "$2/$3"; mount --bind "$2" "$1"; "$4/tools/kernel" build' \
+	unshare -m bash -ec 'mount --bind "$1/$3" "$2/$3"; mount --rbind "$2" "$1"; "$4/tools/kernel" build' \
 		- "$cache" "$T/cache" "$source" "$top"
 	second=$T/cache/${first##*/}
 	[[ ! $first -ef $second ]]
