@@ -24,8 +24,11 @@ test_writers_and_truncation_ask_the_daemon() {
 	xmount || return
 	cat "$mnt/f" "$mnt/f" >/dev/null
 	before=$(counter OPEN upcall)
+	echo more >>"$mnt/f"
+	(($(counter OPEN upcall) > before)) || fail "who opened it to append?" || return
+	before=$(counter OPEN upcall)
 	echo new >"$mnt/f"
-	(($(counter OPEN upcall) > before)) || fail "who opened it?" || return
+	(($(counter OPEN upcall) > before)) || fail "who opened it to truncate?" || return
 	[[ $(cat "$mnt/f") == new && $(<"$lower/f") == new ]] || fail "$(cat "$mnt/f") / $(<"$lower/f")" || return
 	fsop open "$mnt/f" 01000	# O_RDONLY | O_TRUNC
 	[[ ! -s $lower/f && ! -s $mnt/f ]] || fail "not truncated"
