@@ -501,7 +501,8 @@ HANDLER(OPEN)
 	id = READ_ONCE(node->backing_id);
 	if (!id)
 		return upcall(req);
-	return reply_opened(req, FOPEN_PASSTHROUGH | FOPEN_NOFLUSH, id);
+	return reply_opened(req, FOPEN_PASSTHROUGH | FOPEN_NOFLUSH |
+			    EXTFUSE_FOPEN_READ_PASSTHRU, id);
 }
 
 HANDLER(OPENDIR)

@@ -67,13 +67,21 @@ static uint32_t flush_flag(const struct stackfs *fs, const struct file *f)
 	       FOPEN_NOFLUSH : 0;
 }
 
+/* The program publishes what a write or a moved atime comes to; reads just go down. */
+static uint32_t passthrough_flags(const struct stackfs *fs, const struct file *f)
+{
+	if (!f->backing_id)
+		return 0;
+	return FOPEN_PASSTHROUGH |
+	       (fs->cache ? EXTFUSE_FOPEN_READ_PASSTHRU : 0);
+}
+
 static struct fuse_open_out file_open_out(const struct stackfs *fs,
 					  const struct file *f)
 {
 	return (struct fuse_open_out) {
 		.fh = (uintptr_t)f,
-		.open_flags = flush_flag(fs, f) |
-			      (f->backing_id ? FOPEN_PASSTHROUGH : 0),
+		.open_flags = flush_flag(fs, f) | passthrough_flags(fs, f),
 		.padding = f->backing_id,	/* its name since Linux 6.9 */
 	};
 }

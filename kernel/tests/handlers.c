@@ -680,6 +680,7 @@ static void open_is_served_with_a_backing_file(void **state)
 	assert_int_equal(run(&r, "OPEN"), 0);
 	assert_int_equal(r.out.open.fh, 0);
 	assert_true(r.out.open.open_flags & EXTFUSE_FOPEN_UNOPENED);
+	assert_true(r.out.open.open_flags & EXTFUSE_FOPEN_READ_PASSTHRU);
 	assert_int_equal(r.out.open.padding, 7);
 	r = open_of(FUSE_OPEN, FILE_ID, 02);
 	assert_int_equal(run(&r, "OPEN"), EXTFUSE_UPCALL);

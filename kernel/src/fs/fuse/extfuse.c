@@ -273,7 +273,8 @@ static int extfuse_io(struct inode *inode, struct extfuse_kern *k, u32 opcode,
 		k->req.opcode = opcode;
 		k->req.phase = phase;
 		k->req.nodeid = get_node_id(inode);
-		extfuse_fill_caller(k, fc);
+		k->req.uid = EXTFUSE_NO_ID;
+		k->req.gid = EXTFUSE_NO_ID;
 		verdict = extfuse_run(prog, k, &rejected);
 		if (rejected)
 			atomic64_inc(&fc->extfuse_rejected);
@@ -329,17 +330,34 @@ static int extfuse_lower_attr(struct file *file, struct fuse_attr *attr)
 }
 
 /**
- * extfuse_io_enter() - before I/O of a passthrough file
- * @inode: the file's inode
- * @opcode: FUSE_READ or FUSE_WRITE
- * @cookie: receives what extfuse_io_exit() wants back
+ * extfuse_read_enter() - before a read of a passthrough file
+ * @file: the file
+ *
+ * Return: EXTFUSE_UPCALL to have the daemon do it, else EXTFUSE_PASSTHRU
+ */
+int extfuse_read_enter(struct file *file)
+{
+	struct fuse_file *ff = file->private_data;
+	u64 cookie;
+
+	if (ff->extfuse_read_passthru)
+		return EXTFUSE_PASSTHRU;
+	return extfuse_begin(file_inode(file), FUSE_READ, EXTFUSE_PHASE_ENTER,
+			     &cookie);
+}
+
+/**
+ * extfuse_write_enter() - before a write to a passthrough file
+ * @file: the file
+ * @cookie: receives what extfuse_write_exit() wants back
  *
  * Return: EXTFUSE_UPCALL to have the daemon do it, EXTFUSE_PASSTHRU, or
- * EXTFUSE_PASSTHRU_EXIT when extfuse_io_exit() must be called afterwards
+ * EXTFUSE_PASSTHRU_EXIT when extfuse_write_exit() must be called afterwards
  */
-int extfuse_io_enter(struct inode *inode, u32 opcode, u64 *cookie)
+int extfuse_write_enter(struct file *file, u64 *cookie)
 {
-	return extfuse_begin(inode, opcode, EXTFUSE_PHASE_ENTER, cookie);
+	return extfuse_begin(file_inode(file), FUSE_WRITE, EXTFUSE_PHASE_ENTER,
+			     cookie);
 }
 
 static void extfuse_end(struct file *file, u32 opcode, u64 cookie,
@@ -359,16 +377,15 @@ static void extfuse_end(struct file *file, u32 opcode, u64 cookie,
 }
 
 /**
- * extfuse_io_exit() - after a write to a passthrough file
+ * extfuse_write_exit() - after a write to a passthrough file
  * @file: the file
- * @opcode: FUSE_WRITE
- * @verdict: what extfuse_io_enter() returned
+ * @verdict: what extfuse_write_enter() returned
  * @cookie: what it filled in
  */
-void extfuse_io_exit(struct file *file, u32 opcode, int verdict, u64 cookie)
+void extfuse_write_exit(struct file *file, int verdict, u64 cookie)
 {
 	if (verdict == EXTFUSE_PASSTHRU_EXIT)
-		extfuse_end(file, opcode, cookie, true);
+		extfuse_end(file, FUSE_WRITE, cookie, true);
 }
 
 /**

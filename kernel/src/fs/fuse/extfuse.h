@@ -16,8 +16,9 @@ void extfuse_load_prog(struct fuse_mount *fm, struct fuse_init_out *out);
 void extfuse_unload_prog(struct fuse_conn *fc);
 bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
 			  ssize_t *ret);
-int extfuse_io_enter(struct inode *inode, u32 opcode, u64 *cookie);
-void extfuse_io_exit(struct file *file, u32 opcode, int verdict, u64 cookie);
+int extfuse_read_enter(struct file *file);
+int extfuse_write_enter(struct file *file, u64 *cookie);
+void extfuse_write_exit(struct file *file, int verdict, u64 cookie);
 void extfuse_accessed(struct file *file, bool publish);
 void extfuse_submit_begin(struct inode *inode);
 void extfuse_submit_end(struct inode *inode);
@@ -31,13 +32,15 @@ static inline bool extfuse_attached(struct fuse_conn *fc)
 	return rcu_access_pointer(fc->extfuse_prog);
 }
 
-/* Take our flag off before the driver looks at those that it knows. */
+/* Take our flags off before the driver looks at those that it knows. */
 static inline void extfuse_opened(struct fuse_file *ff)
 {
 	if (!extfuse_attached(ff->fm->fc))
 		return;
 	ff->extfuse_unopened = ff->open_flags & EXTFUSE_FOPEN_UNOPENED;
-	ff->open_flags &= ~EXTFUSE_FOPEN_UNOPENED;
+	ff->extfuse_read_passthru = ff->open_flags & EXTFUSE_FOPEN_READ_PASSTHRU;
+	ff->open_flags &= ~(EXTFUSE_FOPEN_UNOPENED |
+			    EXTFUSE_FOPEN_READ_PASSTHRU);
 }
 
 static inline bool extfuse_unopened(const struct fuse_file *ff)
@@ -68,13 +71,17 @@ static inline bool extfuse_request_send(struct fuse_mount *fm,
 	return false;
 }
 
-static inline int extfuse_io_enter(struct inode *inode, u32 opcode, u64 *cookie)
+static inline int extfuse_read_enter(struct file *file)
 {
 	return EXTFUSE_PASSTHRU;
 }
 
-static inline void extfuse_io_exit(struct file *file, u32 opcode, int verdict,
-				   u64 cookie)
+static inline int extfuse_write_enter(struct file *file, u64 *cookie)
+{
+	return EXTFUSE_PASSTHRU;
+}
+
+static inline void extfuse_write_exit(struct file *file, int verdict, u64 cookie)
 {
 }
 

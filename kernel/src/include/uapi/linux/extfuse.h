@@ -35,7 +35,7 @@
 #include <linux/fuse.h>
 
 /* Number of this interface: any change of this file's meaning moves it. */
-#define EXTFUSE_ABI		2
+#define EXTFUSE_ABI		3
 
 /* Free in 6.12 as in 7.x: upstream froze both lists. */
 #define EXTFUSE_PROG_TYPE	33
@@ -69,6 +69,12 @@
  * this file.  Requests carry the fh of the answer, and no release is sent.
  */
 #define EXTFUSE_FOPEN_UNOPENED	(1U << 31)
+
+/*
+ * In open_flags of an answer to OPEN: reads of the backing file go there without
+ * running the program before each (EXTFUSE_PHASE_ENTER of FUSE_READ).
+ */
+#define EXTFUSE_FOPEN_READ_PASSTHRU	(1U << 30)
 
 /*
  * The opcode table: X(name, number, policy, argument that is the name,
@@ -148,6 +154,9 @@ enum extfuse_phase {
 	EXTFUSE_PHASE_ATIME	= 4,	/* READ: before the lower atime moves */
 };
 
+/* I/O on lower files asks for every read and write: it does not say who does it. */
+#define EXTFUSE_NO_ID		(~0U)
+
 /**
  * struct extfuse_req - the context of a program, read-only
  *
@@ -155,9 +164,10 @@ enum extfuse_phase {
  * @phase:	why the program runs (enum extfuse_phase)
  * @nodeid:	node that the request is about
  * @unique:	0: a request has no number before it is allocated
- * @uid:	file system uid of the caller, as the daemon would see it
- * @gid:	file system gid of the caller
- * @pid:	pid of the caller in the mount's pid namespace
+ * @uid:	file system uid of the caller, as the daemon would see it;
+ *		EXTFUSE_NO_ID in other phases than REQUEST
+ * @gid:	file system gid of the caller; likewise
+ * @pid:	pid of the caller in the mount's pid namespace; 0 likewise
  * @in_numargs:	input arguments that bpf_extfuse_read_args() can read
  * @out_numargs: output arguments to be written for an answer
  * @in_size:	their sizes in bytes
