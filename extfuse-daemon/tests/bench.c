@@ -86,7 +86,8 @@ static uint64_t idle_ns(void)
 	f = fopen("/proc/timer_list", "re");
 	die_unless(f, "/proc/timer_list");
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, " .idle_sleeptime : %" SCNu64, &ns) == 1)
+		if (sscanf(line, " .idle_sleeptime : %" SCNu64, &ns) == 1 ||
+		    sscanf(line, " .iowait_sleeptime: %" SCNu64, &ns) == 1)
 			sum += ns;
 	fclose(f);
 	return sum;
@@ -582,24 +583,19 @@ static void w_scale(struct run *r)
 
 static void scale_prepare(const char *dir, unsigned int names)
 {
-	char path[PATH_MAX], first[PATH_MAX];
+	const struct run r = { .mount = dir };
+	char path[PATH_MAX];
 	unsigned int i;
 
 	snprintf(path, sizeof(path), "%s/scale", dir);
-	mkdir(path, 0755);
+	die_unless(!mkdir(path, 0755), path);
 	for (i = 0; i < names; i++) {
 		if (i % 1000 == 0) {
 			snprintf(path, sizeof(path), "%s/scale/d%u", dir, i / 1000);
-			if (mkdir(path, 0755))
-				die_unless(errno == EEXIST, path);
-			snprintf(first, sizeof(first), "%s/scale/d%u/n%06u", dir,
-				 i / 1000, i);
-			close(xopen(first, O_CREAT | O_WRONLY));
-			continue;
+			die_unless(!mkdir(path, 0755), path);
 		}
-		snprintf(path, sizeof(path), "%s/scale/d%u/n%06u", dir, i / 1000, i);
-		if (link(first, path))
-			die_unless(errno == EEXIST, path);
+		scale_path(&r, path, i);
+		close(xopen(path, O_CREAT | O_WRONLY));
 	}
 }
 
