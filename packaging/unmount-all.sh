@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: GPL-2.0-only
 # Before the last mount.extfuse goes: unmount, or stay because somebody works there
-findmnt -rn -t fuse.extfuse -o TARGET | tac | while read -r escaped; do
+tac /proc/self/mounts | while read -r _ escaped type _; do
+    [ "$type" = fuse.extfuse ] || continue
     target=$(printf '%b' "$escaped")
     umount "$target" || {
         echo "extfuse-daemon: not removed, because $target is in use; unmount it first" >&2

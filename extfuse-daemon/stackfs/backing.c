@@ -12,7 +12,6 @@
  * lower file system read-only.
  */
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 
 #include "stackfs.h"
@@ -60,9 +59,9 @@ static void backing_keep(struct stackfs *fs, const struct file *f)
 }
 
 /* The kernel has forgotten the node, so no file of it is open. */
-void backing_freed(struct nodes *t, struct node *n)
+void backing_freed(void *stackfs, struct node *n)
 {
-	struct stackfs *fs = (void *)((char *)t - offsetof(struct stackfs, nodes));
+	struct stackfs *fs = stackfs;
 
 	if (!n->backing_kept)
 		return;

@@ -28,46 +28,20 @@ static ssize_t pread_all(int fd, char *buf, size_t size, off_t off)
 }
 
 /* Whether it moved atime or not must be known before the reply (C2). */
-static void read_watched(fuse_req_t req, struct file *f, size_t size, off_t off,
-			 struct cache_read watch)
+static void read_watched(fuse_req_t req, fuse_ino_t ino, int fd, size_t size,
+			 off_t off, struct cache_read watch)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
 	char *buf = malloc(size);
 	ssize_t n = -ENOMEM;
 
 	if (buf)
-		n = pread_all(f->fd, buf, size, off);
-	cache_read_end(fs->cache, f->node->id, watch);
+		n = pread_all(fd, buf, size, off);
+	cache_read_end(fs->cache, ino, watch);
 	if (n < 0)
 		fuse_reply_err(req, -n);
 	else
 		fuse_reply_buf(req, buf, n);
-	free(buf);
-}
-
-/* As a change, whatever becomes of atime: this is for the odd read only. */
-static void read_unopened(fuse_req_t req, fuse_ino_t ino, size_t size,
-			  off_t off, struct fuse_file_info *fi)
-{
-	struct stackfs *fs = fuse_req_userdata(req);
-	int fd = file_fd_get(fs, ino, fi);
-	char *buf = malloc(size);
-	ssize_t n = fd;
-	uint64_t epoch;
-
-	if (fd >= 0 && buf) {
-		epoch = cache_begin(fs->cache, ino);
-		n = pread_all(fd, buf, size, off);
-		cache_end(fs->cache, ino, epoch);
-	}
-	if (!buf)
-		fuse_reply_err(req, ENOMEM);
-	else if (n < 0)
-		fuse_reply_err(req, -n);
-	else
-		fuse_reply_buf(req, buf, n);
-	if (fd >= 0)
-		file_fd_put(fi, fd);
 	free(buf);
 }
 
@@ -76,23 +50,24 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
 	struct stackfs *fs = fuse_req_userdata(req);
 	struct fuse_bufvec buf = FUSE_BUFVEC_INIT(size);
-	struct file *f = file_of(fi);
+	int fd = file_fd_get(fs, ino, fi);
 	struct cache_read watch;
 
-	if (!f) {
-		read_unopened(req, ino, size, off, fi);
+	if (fd < 0) {
+		fuse_reply_err(req, -fd);
 		return;
 	}
-	watch = cache_read_begin(fs->cache, f->node->id);
+	watch = cache_read_begin(fs->cache, ino);
 	if (watch.epoch) {
-		read_watched(req, f, size, off, watch);
-		return;
+		read_watched(req, ino, fd, size, off, watch);
+	} else {
+		buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+		buf.buf[0].fd = fd;
+		buf.buf[0].pos = off;
+		/* Copied: moved pages would leave the lower file's cache. */
+		fuse_reply_data(req, &buf, 0);
 	}
-	buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	buf.buf[0].fd = f->fd;
-	buf.buf[0].pos = off;
-	/* Copied: moved pages would leave the lower file's cache. */
-	fuse_reply_data(req, &buf, 0);
+	file_fd_put(fi, fd);
 }
 
 /*

@@ -71,8 +71,7 @@ static int start(struct stackfs *fs)
 		log_err("cannot give up groups: %s", strerror(errno));
 		return EXIT_SYSTEM;
 	}
-	err = nodes_init(&fs->nodes, fs->root_fd);
-	fs->nodes.freed = backing_freed;
+	err = nodes_init(&fs->nodes, fs->root_fd, backing_freed, fs);
 	if (err) {
 		log_err("%s: %s", fs->opts.lower, strerror(-err));
 		return EXIT_SYSTEM;

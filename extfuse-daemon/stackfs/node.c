@@ -193,7 +193,8 @@ static void nodes_locks_init(struct nodes *t)
 	sem_init(&t->wake, 0, 0);
 }
 
-int nodes_init(struct nodes *t, int root_fd)
+int nodes_init(struct nodes *t, int root_fd,
+	       void (*freed)(void *user, struct node *n), void *user)
 {
 	struct node *root;
 	struct stat st;
@@ -203,6 +204,8 @@ int nodes_init(struct nodes *t, int root_fd)
 	memset(t, 0, sizeof(*t));
 	nodes_locks_init(t);
 	t->root_fd = root_fd;
+	t->freed = freed;
+	t->user = user;
 	if (fstat(root_fd, &st))
 		return -errno;
 	t->root_dev = st.st_dev;

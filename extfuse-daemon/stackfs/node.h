@@ -91,8 +91,8 @@ struct node_chunk {
  *		locks, taken without or inside @lock
  */
 struct nodes {
-	/* called for a node that goes, when nothing leads to it any more */
-	void (*freed)(struct nodes *t, struct node *n);
+	void (*freed)(void *user, struct node *n);
+	void *user;
 	pthread_mutex_t lock;
 	pthread_mutex_t stripe[NODES_STRIPES];
 	pthread_mutex_t clock_lock;
@@ -127,10 +127,12 @@ struct nodes_usage {
 /**
  * nodes_init() - an empty table but for the root
  * @root_fd: the lower root, a directory opened for reading; stays the caller's
+ * @freed: called for a node that goes, when nothing leads to it any more
  *
  * nodes_fini() closes and frees all nodes, whoever still counts on them.
  */
-int nodes_init(struct nodes *t, int root_fd);
+int nodes_init(struct nodes *t, int root_fd,
+	       void (*freed)(void *user, struct node *n), void *user);
 void nodes_fini(struct nodes *t);
 struct nodes_usage nodes_usage(struct nodes *t);
 

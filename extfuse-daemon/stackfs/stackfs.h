@@ -252,8 +252,8 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
 /** backing_attach() - decide how the file does its I/O */
 void backing_attach(struct stackfs *fs, struct file *f);
 void backing_detach(struct stackfs *fs, struct file *f);
-/** backing_freed() - for struct nodes */
-void backing_freed(struct nodes *t, struct node *n);
+/** backing_freed() - nodes_init()'s callback */
+void backing_freed(void *stackfs, struct node *n);
 
 /* file.c */
 

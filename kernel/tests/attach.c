@@ -497,33 +497,23 @@ static void shows_no_kernel_address(void **state)
 
 static void test_run_checks_and_clamps(void **state)
 {
-	struct extfuse_req req = {
-		.opcode = FUSE_LOOKUP, .nodeid = 1, .in_numargs = 1,
-		.out_numargs = 1, .in_size = { 4 },
-		.out_size = { sizeof(struct fuse_entry_out) },
-	};
-	char out[sizeof(struct fuse_entry_out)];
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &req,
-		    .ctx_size_in = sizeof(req), .data_in = "abc",
-		    .data_size_in = 4, .data_out = out,
-		    .data_size_out = sizeof(out));
-	int fd = prog_writing(sizeof(struct fuse_entry_out));
+	struct run r = request(FUSE_LOOKUP, 1);
+	int fd = prog_writing(sizeof(r.out.entry));
 
 	(void)state;
-	memset(out, 1, sizeof(out));
-	assert_int_equal(bpf_prog_test_run_opts(fd, &opts), 0);
-	assert_int_equal(opts.retval, 0);
-	assert_int_equal(opts.data_size_out, sizeof(out));
-	assert_int_equal(out[0], 0);
-	req.opcode = FUSE_MKDIR;
-	opts.data_size_out = sizeof(out);
-	assert_int_equal(bpf_prog_test_run_opts(fd, &opts), 0);
-	assert_int_equal(opts.retval, EXTFUSE_UPCALL);
-	req.opcode = 63;
-	assert_int_equal(bpf_prog_test_run_opts(fd, &opts), -EINVAL);
-	req.opcode = FUSE_LOOKUP;
-	req.in_size[0] = 5;
-	assert_int_equal(bpf_prog_test_run_opts(fd, &opts), -EINVAL);
+	add_name(&r, "abc");
+	add_out(&r, sizeof(r.out.entry));
+	assert_int_equal(prog_run(fd, &r), sizeof(r.out.entry));
+	assert_int_equal(r.verdict, 0);
+	assert_int_equal(r.out.bytes[0], 0);
+	r.req.opcode = FUSE_MKDIR;
+	assert_true(prog_run(fd, &r) >= 0);
+	assert_int_equal(r.verdict, EXTFUSE_UPCALL);
+	r.req.opcode = 63;
+	assert_int_equal(prog_run(fd, &r), -EINVAL);
+	r.req.opcode = FUSE_LOOKUP;
+	r.req.in_size[0] = 5;
+	assert_int_equal(prog_run(fd, &r), -EINVAL);
 	close(fd);
 }
 

@@ -85,18 +85,11 @@ static void load_without_memory(void **state)
 
 static bool test_run_step(void *arg)
 {
-	struct extfuse_req req = {
-		.opcode = FUSE_LOOKUP, .nodeid = 1, .in_numargs = 1,
-		.out_numargs = 1, .in_size = { 4 },
-		.out_size = { sizeof(struct fuse_entry_out) },
-	};
-	char out[sizeof(struct fuse_entry_out)];
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &req,
-		    .ctx_size_in = sizeof(req), .data_in = "abc",
-		    .data_size_in = 4, .data_out = out,
-		    .data_size_out = sizeof(out));
+	struct run r = request(FUSE_LOOKUP, 1);
 
-	return bpf_prog_test_run_opts(*(int *)arg, &opts) == 0;
+	add_name(&r, "abc");
+	add_out(&r, sizeof(r.out.entry));
+	return prog_run(*(int *)arg, &r) >= 0;
 }
 
 static void test_run_without_memory(void **state)

@@ -14,14 +14,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cmocka.h>
 
 #include "../../extfuse-daemon/lib/cache.h"
 #include "../../extfuse-daemon/lib/ladder.h"
+#include "insn.h"
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define SEC_NS 1000000000ULL
 /* A nodeid: a generation, and the row's index */
 #define DIR_ID 0x500000001ULL
@@ -104,59 +103,6 @@ static bool name_is_served(uint64_t dir, const char *name)
 	return lookup_fetch(c, dir, name, &nodeid);
 }
 
-/* A request */
-
-struct run {
-	struct extfuse_req req;
-	char in[1024];
-	size_t in_size;
-	union {
-		char bytes[1024];
-		struct fuse_entry_out entry;
-		struct fuse_attr_out attr;
-		struct fuse_getxattr_out xattr;
-		struct fuse_open_out open;
-		uint64_t word;
-	} out;
-	size_t out_size;
-};
-
-static struct run request(uint32_t opcode, uint64_t nodeid)
-{
-	return (struct run){ .req = { .opcode = opcode, .nodeid = nodeid } };
-}
-
-static void add_in(struct run *r, const void *data, size_t size)
-{
-	memcpy(r->in + r->in_size, data, size);
-	r->in_size += size;
-	r->req.in_size[r->req.in_numargs++] = size;
-}
-
-static void add_name(struct run *r, const char *name)
-{
-	add_in(r, name, strlen(name) + 1);
-}
-
-static void add_out(struct run *r, size_t size)
-{
-	r->out_size += size;
-	r->req.out_size[r->req.out_numargs++] = size;
-}
-
-/* What the output held before is all ones, so that nothing passes for zeros */
-static int run_prog(struct run *r, int fd)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &r->req,
-		    .ctx_size_in = sizeof(r->req), .data_in = r->in,
-		    .data_size_in = r->in_size, .data_out = &r->out,
-		    .data_size_out = r->out_size);
-
-	memset(&r->out, 0xff, sizeof(r->out));
-	assert_int_equal(bpf_prog_test_run_opts(fd, &opts), 0);
-	return opts.retval;
-}
-
 static struct bpf_program *program(const char *section)
 {
 	struct bpf_program *prog;
@@ -173,18 +119,24 @@ static struct bpf_program *program(const char *section)
 	return NULL;
 }
 
+static int run_section(struct run *r, const char *section)
+{
+	assert_true(prog_run(bpf_program__fd(program(section)), r) >= 0);
+	return r->verdict;
+}
+
 /* By the handler of that section, and by the main program: alike */
 static int run(struct run *r, const char *op)
 {
 	char section[64];
 
 	snprintf(section, sizeof(section), "extfuse/%s", op);
-	return run_prog(r, bpf_program__fd(program(section)));
+	return run_section(r, section);
 }
 
 static int run_main(struct run *r)
 {
-	return run_prog(r, bpf_program__fd(program("extfuse")));
+	return run_section(r, "extfuse");
 }
 
 /* Look-ups */

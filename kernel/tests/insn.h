@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * BPF instructions by hand, and how to load what they make.
+ * BPF instructions by hand, and how to load and run what they make.
  */
 #ifndef EXTFUSE_TEST_INSN_H
 #define EXTFUSE_TEST_INSN_H
 
 #include <bpf/bpf.h>
 #include <linux/extfuse.h>
+#include <linux/fuse.h>
+#include <string.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -57,6 +59,64 @@ static inline __u32 prog_id(int fd)
 	__u32 len = sizeof(info);
 
 	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+/* A request for BPF_PROG_TEST_RUN, and what came of it */
+struct run {
+	struct extfuse_req req;
+	char in[1024];
+	size_t in_size;
+	union {
+		char bytes[1024];
+		struct fuse_entry_out entry;
+		struct fuse_attr_out attr;
+		struct fuse_getxattr_out xattr;
+		struct fuse_open_out open;
+		uint64_t word;
+	} out;
+	size_t out_size;
+	int verdict;
+};
+
+static inline struct run request(uint32_t opcode, uint64_t nodeid)
+{
+	return (struct run){ .req = { .opcode = opcode, .nodeid = nodeid } };
+}
+
+static inline void add_in(struct run *r, const void *data, size_t size)
+{
+	memcpy(r->in + r->in_size, data, size);
+	r->in_size += size;
+	r->req.in_size[r->req.in_numargs++] = size;
+}
+
+static inline void add_name(struct run *r, const char *name)
+{
+	add_in(r, name, strlen(name) + 1);
+}
+
+static inline void add_out(struct run *r, size_t size)
+{
+	r->out_size += size;
+	r->req.out_size[r->req.out_numargs++] = size;
+}
+
+/*
+ * The size of the reply, or -errno.  What the output held before is all ones,
+ * so that nothing passes for zeros.
+ */
+static inline int prog_run(int fd, struct run *r)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &r->req,
+		    .ctx_size_in = sizeof(r->req), .data_in = r->in,
+		    .data_size_in = r->in_size, .data_out = &r->out,
+		    .data_size_out = r->out_size);
+	int err;
+
+	memset(&r->out, 0xff, sizeof(r->out));
+	err = bpf_prog_test_run_opts(fd, &opts);
+	r->verdict = opts.retval;
+	return err ? err : (int)opts.data_size_out;
 }
 
 #endif /* EXTFUSE_TEST_INSN_H */

@@ -51,42 +51,46 @@ static void serves_nothing_after_the_daemon(void **state)
 	assert_prog_goes(id);
 }
 
+#define USERS 4
+
+static pthread_t users[USERS];
+static int users_dir;
 static _Atomic bool users_end;
 static _Atomic unsigned int users_served;
 
 /* Uses the mount until told to end; counts what only the program says. */
 static void *use(void *arg)
 {
-	int dir = (int)(intptr_t)arg;
 	struct stat st;
 
+	(void)arg;
 	while (!users_end)
-		if (fstatat(dir, "x", &st, 0) < 0 && errno == EPERM)
+		if (fstatat(users_dir, "x", &st, 0) < 0 && errno == EPERM)
 			users_served++;
 	return NULL;
 }
 
-#define USERS 4
-
-static void users_start(pthread_t *users, int dir)
+static void users_start(void)
 {
 	int i;
 
+	users_dir = open(MNT, O_PATH | O_DIRECTORY);
 	users_end = false;
 	users_served = 0;
 	for (i = 0; i < USERS; i++)
-		pthread_create(&users[i], NULL, use, (void *)(intptr_t)dir);
+		pthread_create(&users[i], NULL, use, NULL);
 	while (users_served < 100)
 		usleep(1000);
 }
 
-static void users_stop(pthread_t *users)
+static void users_stop(void)
 {
 	int i;
 
 	users_end = true;
 	for (i = 0; i < USERS; i++)
 		pthread_join(users[i], NULL);
+	close(users_dir);
 }
 
 /* A request that runs the program already may still end as it says. */
@@ -120,26 +124,31 @@ static int prog_slow(int value)
 	return fd;
 }
 
+/* Returns the program, which nobody but the mount has any more. */
+static uint32_t served_start(struct server *s)
+{
+	int fd = prog_slow(-EPERM);
+	uint32_t id = prog_id(fd);
+
+	server_start(s, fd, true);
+	close(fd);
+	users_start();
+	return id;
+}
+
 static void abort_during_served_requests(void **state)
 {
-	int fd = prog_slow(-EPERM), dir;
-	uint32_t id = prog_id(fd);
-	pthread_t users[USERS];
 	struct server s;
+	uint32_t id = served_start(&s);
 
 	(void)state;
-	server_start(&s, fd, true);
-	close(fd);
-	dir = open(MNT, O_PATH | O_DIRECTORY);
-	users_start(users, dir);
 	/* the mount is busy: forced, it is aborted all the same */
 	umount2(MNT, MNT_FORCE);
 	assert_nothing_served();
 	assert_int_equal(status(&s).attached, 0);
 	pthread_join(s.thread, NULL);
 	assert_prog_goes(id);
-	users_stop(users);
-	close(dir);
+	users_stop();
 	umount2(MNT, MNT_DETACH);
 	close(s.fd);
 }
@@ -147,23 +156,16 @@ static void abort_during_served_requests(void **state)
 /* Detached, the mount lives, and is served, until its last user leaves. */
 static void unmount_while_programs_run(void **state)
 {
-	int fd = prog_slow(-EPERM), dir;
-	uint32_t id = prog_id(fd);
-	pthread_t users[USERS];
 	unsigned int served;
 	struct server s;
+	uint32_t id = served_start(&s);
 
 	(void)state;
-	server_start(&s, fd, true);
-	close(fd);
-	dir = open(MNT, O_PATH | O_DIRECTORY);
-	users_start(users, dir);
 	assert_int_equal(umount2(MNT, MNT_DETACH), 0);
 	served = users_served;
 	usleep(50000);
 	assert_true(users_served > served);
-	users_stop(users);
-	close(dir);
+	users_stop();
 	pthread_join(s.thread, NULL);
 	close(s.fd);
 	assert_prog_goes(id);
@@ -171,10 +173,9 @@ static void unmount_while_programs_run(void **state)
 
 static void daemon_killed_during_served_requests(void **state)
 {
-	int fd = prog_slow(-EPERM), dir;
 	struct server *s = server_shared();
+	int fd = prog_slow(-EPERM);
 	uint32_t id = prog_id(fd);
-	pthread_t users[USERS];
 	pid_t child;
 
 	(void)state;
@@ -187,15 +188,13 @@ static void daemon_killed_during_served_requests(void **state)
 	assert_true(server_wait(s));
 	close(fd);
 	close(s->fd);
-	dir = open(MNT, O_PATH | O_DIRECTORY);
-	users_start(users, dir);
+	users_start();
 	kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	assert_nothing_served();
 	assert_int_equal(stat_errno("x"), ENOTCONN);
 	assert_prog_goes(id);
-	users_stop(users);
-	close(dir);
+	users_stop();
 	umount2(MNT, MNT_DETACH);
 	munmap(s, sizeof(*s));
 }

@@ -116,6 +116,8 @@ t_apt_half_installed() {
 }
 
 t_apt_remove_while_mounted() {
+	mkdir "$R/mnt/a \\ b"
+	in_root mount -t extfuse -o extfuse=off /srv/data '/mnt/a \ b'
 	in_root mount -t extfuse -o extfuse=off /srv/data /mnt/data
 	exec 8<"$R/mnt/data/f"
 	refuse apt remove extfuse-daemon >"$T/said" 2>&1
@@ -123,8 +125,9 @@ t_apt_remove_while_mounted() {
 	eq "$(cat <&8)" hello
 	exec 8<&-
 	apt remove extfuse-daemon
-	refuse grep -q "$R/mnt/data" /proc/mounts
+	refuse grep -q "$R/mnt/" /proc/mounts
 	refuse test -e "$R/usr/sbin/mount.extfuse"
+	rmdir "$R/mnt/a \\ b"
 }
 
 t_apt_purge() {

@@ -86,17 +86,20 @@ static bool ahead(const struct stat *a)
 #define DIFFER(field, b, who) \
 	differ(what, #field, (long)a->st_##field, (long)(b)->st_##field, who)
 
+/* Equal in all three trees, whatever the mode. */
+static int differ_common(const char *what, const struct stat *a,
+			 const struct stat *b, const char *who)
+{
+	return DIFFER(mode, b, who) | DIFFER(nlink, b, who) |
+	       DIFFER(uid, b, who) | DIFFER(gid, b, who) | DIFFER(rdev, b, who);
+}
+
 int check_attr(const char *what, const struct stat *a, const struct stat *b)
 {
 	const char *who = "reference";
-	int bad = 0;
+	int bad = differ_common(what, a, b, who);
 
-	bad |= DIFFER(mode, b, who);
-	bad |= DIFFER(nlink, b, who);
-	bad |= DIFFER(uid, b, who);
-	bad |= DIFFER(gid, b, who);
 	bad |= DIFFER(size, b, who);
-	bad |= DIFFER(rdev, b, who);
 	/* where the holes of a file are is left to the lower file system */
 	if (!S_ISREG(a->st_mode))
 		bad |= DIFFER(blocks, b, who);
@@ -127,14 +130,9 @@ static int differ_time(const char *what, const char *field, struct timespec a,
 int check_truth(const char *what, const struct stat *a, const struct stat *t)
 {
 	const char *who = "lower";
-	int bad = 0;
+	int bad = differ_common(what, a, t, who);
 
 	bad |= DIFFER(ino, t, who);
-	bad |= DIFFER(mode, t, who);
-	bad |= DIFFER(nlink, t, who);
-	bad |= DIFFER(uid, t, who);
-	bad |= DIFFER(gid, t, who);
-	bad |= DIFFER(rdev, t, who);
 	bad |= DIFFER(blksize, t, who);
 	if (!ahead(a)) {
 		bad |= DIFFER(size, t, who);

@@ -97,35 +97,21 @@ static enum kind pick_kind(uint64_t r)
 	return i;
 }
 
-static off_t pick_off(uint64_t r)
+/* Mostly below @usual; now and then the special ones: @odd, whole pages. */
+static size_t pick(uint64_t r, size_t usual, size_t most, size_t pages,
+		   size_t odd)
 {
 	switch (r % 8) {
 	case 0:
 		return 0;
 	case 1:
-		return r / 8 % 32 * PAGE;
+		return r / 8 % pages * PAGE;
 	case 2:
-		return r / 8 % MAX_SIZE;
+		return r / 8 % most;
 	case 3:
-		return r / 8 % 32 * PAGE + PAGE - 3;
+		return odd;
 	default:
-		return r / 8 % 20000;
-	}
-}
-
-static size_t pick_len(uint64_t r)
-{
-	switch (r % 8) {
-	case 0:
-		return 0;
-	case 1:
-		return r / 8 % 8 * PAGE;
-	case 2:
-		return r / 8 % (48 * 1024);
-	case 3:
-		return 1;
-	default:
-		return r / 8 % 5000;
+		return r / 8 % usual;
 	}
 }
 
@@ -144,8 +130,9 @@ void op_make(struct op *o, uint64_t index)
 	o->slot2 = rnd(index, 3) % SLOTS;
 	path_make(o->path, index, 10);
 	path_make(o->path2, index, 20);
-	o->off = pick_off(rnd(index, 30));
-	o->len = pick_len(rnd(index, 31));
+	r = rnd(index, 30);
+	o->off = pick(r, 20000, MAX_SIZE, 32, r / 8 % 32 * PAGE + PAGE - 3);
+	o->len = pick(rnd(index, 31), 5000, 48 * 1024, 8, 1);
 	for (i = 0; i < 4; i++)
 		o->r[i] = rnd(index, 40 + i);
 }

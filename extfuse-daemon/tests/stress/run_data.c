@@ -25,16 +25,30 @@ static unsigned char *buffer(void)
 	return buf;
 }
 
-/* O_DIRECT goes only with whole blocks. */
-static void align(int fd, off_t *off, size_t *len)
+/* Goes only with whole blocks, but StackFS takes others, too. */
+static bool direct(const struct side *s, int slot)
 {
-	int flags = fcntl(fd, F_GETFL);
+	int flags = fcntl(s->fd[slot], F_GETFL);
 
-	if (flags < 0 || !(flags & O_DIRECT))
-		return;
-	*off &= ~(PAGE - 1);
-	*len &= ~(PAGE - 1);
-	lseek(fd, *off, SEEK_SET);
+	return flags >= 0 && (flags & O_DIRECT);
+}
+
+struct io {
+	int fd;
+	off_t off;
+	size_t len;
+};
+
+static struct io io_of(const struct op *o, const struct side *s)
+{
+	struct io io = { s->fd[o->slot], o->off, o->len };
+
+	if (direct(s, o->slot)) {
+		io.off &= ~(PAGE - 1);
+		io.len &= ~(PAGE - 1);
+		lseek(io.fd, io.off, SEEK_SET);
+	}
+	return io;
 }
 
 static void answer(struct result *res, ssize_t n, const void *data)
@@ -48,52 +62,32 @@ static void answer(struct result *res, ssize_t n, const void *data)
 
 void run_read(const struct op *o, struct side *s, struct result *res)
 {
-	int fd = s->fd[o->slot];
-	off_t off = o->off;
-	size_t len = o->len;
+	struct io io = io_of(o, s);
 
-	align(fd, &off, &len);
-	answer(res, read(fd, buffer(), len), buffer());
+	answer(res, read(io.fd, buffer(), io.len), buffer());
 }
 
 void run_pread(const struct op *o, struct side *s, struct result *res)
 {
-	int fd = s->fd[o->slot];
-	off_t off = o->off;
-	size_t len = o->len;
+	struct io io = io_of(o, s);
 
-	align(fd, &off, &len);
-	answer(res, pread(fd, buffer(), len, off), buffer());
+	answer(res, pread(io.fd, buffer(), io.len, io.off), buffer());
 }
 
 void run_write(const struct op *o, struct side *s, struct result *res)
 {
-	int fd = s->fd[o->slot];
-	off_t off = o->off;
-	size_t len = o->len;
+	struct io io = io_of(o, s);
 
-	align(fd, &off, &len);
-	fill(buffer(), len, o->index);
-	ret_set(res, write(fd, buffer(), len));
+	fill(buffer(), io.len, o->index);
+	ret_set(res, write(io.fd, buffer(), io.len));
 }
 
 void run_pwrite(const struct op *o, struct side *s, struct result *res)
 {
-	int fd = s->fd[o->slot];
-	off_t off = o->off;
-	size_t len = o->len;
+	struct io io = io_of(o, s);
 
-	align(fd, &off, &len);
-	fill(buffer(), len, o->index);
-	ret_set(res, pwrite(fd, buffer(), len, off));
-}
-
-/* Not with whole blocks only: StackFS takes what O_DIRECT would not. */
-static bool direct(const struct side *s, int slot)
-{
-	int flags = fcntl(s->fd[slot], F_GETFL);
-
-	return flags >= 0 && (flags & O_DIRECT);
+	fill(buffer(), io.len, o->index);
+	ret_set(res, pwrite(io.fd, buffer(), io.len, io.off));
 }
 
 void run_writev(const struct op *o, struct side *s, struct result *res)
@@ -216,18 +210,25 @@ static void *map_slot(const struct op *o, struct side *s, struct result *res,
 	return NULL;
 }
 
+static void store(const struct op *o, unsigned char *p, size_t size,
+		  struct result *res)
+{
+	size_t off = o->off % size;
+	size_t len = o->len < size - off ? o->len : size - off;
+
+	fill(buffer(), len, o->index);
+	res->ret = copy_in(p + off, buffer(), len);
+}
+
 void run_mmap_write(const struct op *o, struct side *s, struct result *res)
 {
 	unsigned char *p;
-	size_t size, off, len;
+	size_t size;
 
 	p = map_slot(o, s, res, PROT_READ | PROT_WRITE, &size);
 	if (!p)
 		return;
-	off = o->off % size;
-	len = o->len < size - off ? o->len : size - off;
-	fill(buffer(), len, o->index);
-	res->ret = copy_in(p + off, buffer(), len);
+	store(o, p, size, res);
 	if (!cfg.passthrough || o->r[0] % 2)
 		msync(p, size, MS_SYNC);
 	munmap(p, size);
@@ -270,14 +271,11 @@ void run_map(const struct op *o, struct side *s, struct result *res)
 void run_store(const struct op *o, struct side *s, struct result *res)
 {
 	unsigned char *p = s->map[o->slot];
-	size_t size = s->map_len[o->slot], off, len;
+	size_t size = s->map_len[o->slot];
 
 	if (!p)
 		return;
-	off = o->off % size;
-	len = o->len < size - off ? o->len : size - off;
-	fill(buffer(), len, o->index);
-	res->ret = copy_in(p + off, buffer(), len);
+	store(o, p, size, res);
 	if (o->r[0] % 4 == 0)
 		msync(p, size, MS_SYNC);
 }

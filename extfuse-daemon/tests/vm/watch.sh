@@ -129,7 +129,7 @@ test_overflow_drops_everything() {
 	((i == 0)) || return
 	tree walk "$mnt" >/dev/null
 	stat "$mnt"/d/{a,b}{1,2,3} >/dev/null 2>&1
-	daemon=$(pgrep -f "mount.extfuse $lower $mnt ")
+	daemon=$(pgrep -of "mount.extfuse $lower $mnt ")
 	kill -STOP "$daemon"
 	for ((i = 10; i < 90; i++)); do echo more >>"$lower/d1/f1$i"; done
 	rm "$lower"/d0/f5*
@@ -148,7 +148,7 @@ test_killed_while_telling() {
 	for i in 1 2 3 4; do
 		mkdir -p "$lower/d"
 		wmount || return
-		daemon=$(pgrep -f "mount.extfuse $lower $mnt ")
+		daemon=$(pgrep -of "mount.extfuse $lower $mnt ")
 		pids=()
 		for who in 1 2 3 4; do
 			while :; do touch "$mnt/d/$who" && mv "$mnt/d/$who" "$mnt/d/x$who" || break; done 2>/dev/null &
@@ -167,14 +167,28 @@ test_killed_while_telling() {
 	done
 }
 
+disk=${lower%/*}/disk
+disk_mount() { truncate -s 32M "$disk" && mkfs.ext4 -q "$disk" && mount -o loop "$disk" "$1"; }
+
+# thaw DIRECTORY DAEMON PROCESS: then both end
+thaw() {
+	fsfreeze -u "$1"
+	timeout 10 tail -s 0.1 -f --pid="$2" /dev/null || fail "the daemon is still there"
+	timeout 10 tail -s 0.1 -f --pid="$3" /dev/null || fail "a process still waits"
+	umount -l "$mnt" 2>/dev/null
+	umount -l "$1"
+	rm "$disk"
+	[[ -z $why ]]
+}
+
 # The daemon's threads hang in a frozen lower file system, one more process waits
 # for a thread with a directory locked, and the watching thread for the lock
 stuck() {
-	local i pids=() disk=${lower%/*}/disk daemon
-	truncate -s 32M "$disk" && mkfs.ext4 -q "$disk" && mount -o loop "$disk" "$lower" || return
+	local i pids=() daemon
+	disk_mount "$lower" || return
 	mkdir "$lower"/{d,w}{1,2,3,4,5,6,7,8,9,10}
 	wmount || return
-	daemon=$(pgrep -f "mount.extfuse $lower $mnt ")
+	daemon=$(pgrep -of "mount.extfuse $lower $mnt ")
 	stat "$mnt"/{d,w}{1,2,3,4,5,6,7,8,9,10}/x >/dev/null 2>&1
 	kill -STOP "$daemon"
 	touch "$lower/d1/below"
@@ -188,17 +202,27 @@ stuck() {
 	sleep 0.5
 	kill "$1" "$daemon"
 	sleep 0.3
-	fsfreeze -u "$lower"
-	timeout 10 tail -s 0.1 -f --pid="$daemon" /dev/null || fail "the daemon is still there"
-	timeout 10 tail -s 0.1 -f --pid="${pids[10]}" /dev/null || fail "a process still waits"
-	umount -l "$mnt" 2>/dev/null
-	umount -l "$lower"
-	rm "$disk"
-	[[ -z $why ]]
+	thaw "$lower" "$daemon" "${pids[10]}"
 }
 
 test_killed_while_stuck() { stuck -KILL; }
 test_ends_while_stuck() { stuck -TERM; }
+
+# One thread of the daemon hangs, the others have ended: nobody answers who has a directory locked,
+# and the watching thread waits for the lock
+test_ends_while_telling() {
+	local daemon
+	mkdir "$lower/d" "$lower/frozen"
+	disk_mount "$lower/frozen" && wmount || return
+	daemon=$(pgrep -of "mount.extfuse $lower $mnt ")
+	fsfreeze -f "$lower/frozen"
+	touch "$mnt/frozen/x" &
+	(cd "$mnt/d" && sleep 0.3 && kill "$daemon" && sleep 0.5 && touch x) &
+	sleep 1.2
+	touch "$lower/d/below"
+	sleep 0.3
+	thaw "$lower/frozen" "$daemon" $!
+}
 
 refused() {
 	local status=0 msg
