@@ -58,7 +58,7 @@ test_stress_ng() {
 fio_verify() {
 	local engine
 	for engine in psync mmap libaio; do
-		fio --name="$engine" --directory="$mnt" --ioengine="$engine" --rw=randrw --bsrange=4k-16k --size=4m \
+		fio --name="$engine" --verify_state_save=0 --directory="$mnt" --ioengine="$engine" --rw=randrw --bsrange=4k-16k --size=4m \
 			--verify=crc32c --verify_fatal=1 --do_verify=1 --overwrite=1 --iodepth=4 --fsync=32 \
 			--output="/tmp/fio" || { cat /tmp/fio; fail "fio $engine $*"; return; }
 	done
