@@ -98,6 +98,21 @@ t_unit() {
 	done
 }
 
+t_dracut_fstab() {
+	mkdir -p "$T/root/etc"
+	cat >"$T/root/etc/fstab" <<-'EOF'
+		# /srv/no /mnt/no extfuse x-initrd.mount 0 0
+		/dev/sda1 / ext4 x-initrd.mount 0 1
+		/srv/a\040b /mnt/c\040\134d extfuse ro,x-initrd.mount 0 0
+		/srv/late /mnt/late extfuse defaults 0 0
+		/srv/f /mnt/f fuse.extfuse x-initrd.mount,nopassthrough
+	EOF
+	NEWROOT=$T/root sh -c 'mountpoint() { false; }; mount() { printf "%s|" "$@"; echo; }; . "$1"' - \
+		"$top/packaging/dracut/90extfuse/mount-fstab.sh" >"$T/said"
+	eq "$(cat "$T/said")" "-t|extfuse|-o|ro,x-initrd.mount|/srv/a b|$T/root/mnt/c \\d|
+-t|extfuse|-o|x-initrd.mount,nopassthrough|/srv/f|$T/root/mnt/f|"
+}
+
 t_completion() {
 	local f
 	dpkg-deb -x "$(deb extfuse-daemon)" "$T/c"

@@ -20,7 +20,7 @@ cleanup() {
 	cd /
 	# the longest first: mounts inside of mounts
 	awk -v t="$T/" 'index($2, t) == 1 { print $2 }' /proc/mounts | sort -r | while read -r m; do
-		umount -l "$m"
+		umount -l "$(printf '%b' "$m")"
 	done
 	rm -rf --one-file-system "$T"
 }

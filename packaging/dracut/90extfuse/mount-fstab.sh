@@ -4,13 +4,17 @@
 # x-initrd.mount.  With systemd in the initramfs they are mounted already.
 
 extfuse_fstab() {
-	while read -r source target options; do
+	while read -r source target type options _; do
+		case $type:,$options, in
+		extfuse:*,x-initrd.mount,* | fuse.extfuse:*,x-initrd.mount,*) ;;
+		*) continue ;;
+		esac
+		# fstab has a space as \040
+		source=$(printf '%b' "$source") target=$(printf '%b' "$target")
 		! mountpoint -q "$NEWROOT$target" || continue
 		mount -t extfuse -o "$options" "$source" "$NEWROOT$target" ||
 			warn "ExtFUSE: $target is not mounted"
 	done
 }
 
-[ ! -e "$NEWROOT/etc/fstab" ] ||
-	findmnt --tab-file "$NEWROOT/etc/fstab" -rn -t extfuse,fuse.extfuse -O x-initrd.mount \
-		-o SOURCE,TARGET,OPTIONS | extfuse_fstab
+[ ! -e "$NEWROOT/etc/fstab" ] || extfuse_fstab <"$NEWROOT/etc/fstab"
