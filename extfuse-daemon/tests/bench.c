@@ -232,18 +232,45 @@ static void w_stat(struct run *r)
 }
 
 /* Past the kernel's own cache of attributes: what a served GETATTR costs. */
-static void w_stat_sync(struct run *r)
+static void stat_sync_all(const struct run *r)
 {
 	struct statx stx;
 	unsigned int i;
 
-	stat_all(r, "files", 0);
-	lap_begin(r);
 	for (i = 0; i < NFILES; i++)
 		die_unless(!statx(AT_FDCWD, name_of(r, "files", i),
 				  AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &stx),
 			   "statx");
+}
+
+static void w_stat_sync(struct run *r)
+{
+	stat_all(r, "files", 0);
+	lap_begin(r);
+	stat_sync_all(r);
 	lap_end(r, NFILES);
+}
+
+/* The same files in two processes at once: half as long where two CPUs help. */
+static void w_stat_sync_two(struct run *r)
+{
+	int status, i;
+
+	stat_all(r, "files", 0);
+	lap_begin(r);
+	for (i = 0; i < 2; i++) {
+		pid_t pid = fork();
+
+		die_unless(pid >= 0, "fork");
+		if (!pid) {
+			stat_sync_all(r);
+			stat_sync_all(r);
+			_exit(0);
+		}
+	}
+	while (wait(&status) > 0)
+		die_unless(!status, "child");
+	lap_end(r, 4 * NFILES);
 }
 
 static void w_stat_late(struct run *r)
@@ -604,8 +631,8 @@ static const struct {
 	void (*run)(struct run *r);
 } workloads[] = {
 #define W(name) { #name, w_##name }
-	W(stat), W(stat_sync), W(stat_late), W(lookup), W(negative),
-	W(negative_lookup), W(fstat), W(fstat_sync), W(readlink),
+	W(stat), W(stat_sync), W(stat_sync_two), W(stat_late), W(lookup),
+	W(negative), W(negative_lookup), W(fstat), W(fstat_sync), W(readlink),
 	W(readlink_lookup), W(getxattr), W(getxattr_absent), W(open),
 	W(open_read), W(read_4k), W(read_128k), W(read_random_4k),
 	W(read_random_128k), W(read_direct_4k), W(read_direct_128k),
