@@ -64,7 +64,7 @@ repo: deb rpm
 	@packaging/build-repo $(BUILD)/deb $(BUILD)/rpm $(BUILD)/repo
 
 check-boot: kernel-packages repo
-	@packaging/tests/run kernel.sh boot.vm
+	@packaging/tests/run dnf.sh kernel.sh boot.vm
 
 check-packages: repo daemon
 	@packaging/tests/run
