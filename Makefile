@@ -39,9 +39,10 @@ check: bpf daemon tests
 	@tools/deps vm test kernel model package
 	@tools/check
 
+# PARTS='stress programs' are some of it, see tools/check
 check-deep: bpf daemon tests
 	@tools/deps vm test kernel model package program
-	@tools/check --deep
+	@tools/check --deep $(PARTS)
 
 clean:
 	rm -rf build

@@ -178,7 +178,19 @@ static int check_xattrs(const char *path, int a, int b)
 	return 0;
 }
 
-static int check_content(const char *path, int a, int b, int flags)
+/* Where the first @n bytes differ. */
+static off_t first_difference(const unsigned char *a, const unsigned char *b,
+			      ssize_t n)
+{
+	ssize_t i = 0;
+
+	while (i < n && a[i] == b[i])
+		i++;
+	return i;
+}
+
+static int check_content(const char *path, int a, int b, int flags,
+			 const char *other)
 {
 	static unsigned char ba[65536], bb[65536];
 	int fa = openat(a, path, O_RDONLY | O_NOFOLLOW);
@@ -192,11 +204,11 @@ static int check_content(const char *path, int a, int b, int flags)
 		nb = pread(fb, bb, sizeof(bb), off);
 		if (na != nb || (na > 0 && memcmp(ba, bb, na)))
 			bad = 1;
-		off += na;
+		off += bad ? first_difference(ba, bb, na < nb ? na : nb) : na;
 	} while (!bad && na > 0);
 	if (bad)
-		fprintf(stderr, "# %s: content differs from the other's near %ld\n",
-			path, (long)off);
+		fprintf(stderr, "# %s: content differs from the %s's at %ld (read: %zd, there %zd)\n",
+			path, other, (long)off, na, nb);
 	close(fa);
 	close(fb);
 	return bad;
@@ -301,8 +313,8 @@ static int check_object(const char *path, int a, int b, int t)
 	bad = check_attr(path, &sa, &sb) | check_truth(path, &sa, &st);
 	bad = bad || check_xattrs(path, a, b) || check_xattrs(path, a, t);
 	if (S_ISREG(sa.st_mode))
-		bad = bad || check_content(path, a, b, 0) ||
-		      check_content(path, a, t, O_NOATIME);
+		bad = bad || check_content(path, a, b, 0, "reference") ||
+		      check_content(path, a, t, O_NOATIME, "lower");
 	if (S_ISLNK(sa.st_mode))
 		bad = bad || check_target(path, a, b);
 	if (S_ISDIR(sa.st_mode))

@@ -9,6 +9,7 @@
 #ifndef STRESS_H
 #define STRESS_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -155,9 +156,7 @@ KINDS(X)
 
 static inline void ret_set(struct result *res, long ret)
 {
-	extern int *__errno_location(void);
-
-	res->ret = ret < 0 ? -*__errno_location() : ret;
+	res->ret = ret < 0 ? -errno : ret;
 }
 
 /** slot_free() - close what is in it */
