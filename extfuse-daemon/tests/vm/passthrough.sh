@@ -42,6 +42,8 @@ test_attributes_follow_reads() {
 	xmount || return
 	dd if="$mnt/f" iflag=noatime of=/dev/null || return
 	[[ $(stat -c %X "$lower/f") == "$old" ]] || fail "O_NOATIME moved the atime" || return
+	python3 -c "import os; os.read(os.open('$mnt/f', os.O_RDONLY), 0)" || return
+	[[ $(stat -c %X "$lower/f") == "$old" ]] || fail "a read of nothing moved the atime" || return
 	for ((i = 0; i < 5; i++)); do
 		agree "before read $i" || return
 		cat "$mnt/f" >/dev/null
