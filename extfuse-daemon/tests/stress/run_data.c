@@ -223,12 +223,17 @@ static void store(const struct op *o, unsigned char *p, size_t size,
 void run_mmap_write(const struct op *o, struct side *s, struct result *res)
 {
 	unsigned char *p;
+	struct stat st;
 	size_t size;
 
 	p = map_slot(o, s, res, PROT_READ | PROT_WRITE, &size);
 	if (!p)
 		return;
-	store(o, p, size, res);
+	/* FUSE's page cache keeps what is stored behind the end for a file that grows */
+	if (cfg.passthrough || fstat(s->fd[o->slot], &st))
+		store(o, p, size, res);
+	else
+		store(o, p, st.st_size, res);
 	if (!cfg.passthrough || o->r[0] % 2)
 		msync(p, size, MS_SYNC);
 	munmap(p, size);
