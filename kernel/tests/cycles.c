@@ -98,8 +98,12 @@ static void sample_slabs(struct sample *m, bool only_shrink)
 		if (sscanf(line, "%63s %ld %*d %*d %ld", name, &active,
 			   &per_slab) != 3)
 			continue;
-		/* freed lazily, many at a time: VmallocUsed shows their pages */
-		if (strcmp(name, "vmap_area") == 0)
+		/*
+		 * Freed lazily, many at a time: VmallocUsed shows their pages.
+		 * kmemleak keeps an object and a scan area of each.
+		 */
+		if (strcmp(name, "vmap_area") == 0 ||
+		    strncmp(name, "kmemleak_", 9) == 0)
 			continue;
 		if (only_shrink)
 			shrink(name);
