@@ -123,7 +123,10 @@ t_completion() {
 		_mount_extfuse; echo "${COMPREPLY[*]}"
 		COMP_WORDS=(mount.extfuse a b -o extfuse = r) COMP_CWORD=6
 		_mount_extfuse; echo "${COMPREPLY[*]}"' - "$f" | xargs)" "ro,attr_timeout= require"
-	bash -n "${f%/*}/extfuse-stat"
+	f=${f%/*}/extfuse-stat
+	eq "$(bash -c 'compopt() { :; }; findmnt() { echo "/mnt/a\x20b"; echo /srv; }; . "$1"
+		COMP_WORDS=(extfuse-stat "/mnt/a\ ") COMP_CWORD=1
+		_extfuse_stat; echo "${COMPREPLY[*]}"' - "$f")" "/mnt/a b"
 }
 
 # Every option of the manual page is one that the program takes

@@ -57,7 +57,7 @@ t_rpm_root() {
 
 t_rpm_scriptlets() {
 	rpm -qp --scripts "$(file extfuse-daemon)" >"$T/scripts"
-	grep -A3 ^postinstall "$T/scripts" | grep -q 'install-system-units.*extfuse@.service'
+	sed -n '/^postinstall/,/^preuninstall/p' "$T/scripts" | grep -q 'install-system-units.*extfuse@.service'
 	sed -n '/^preuninstall/,/^postuninstall/p' "$T/scripts" | grep -q 'remove-system-units.*extfuse@.service'
 	# no macro left as it was
 	refuse grep '%[{_?s]' "$T/scripts"
