@@ -722,14 +722,15 @@ static int loop(const char *name, const char *mount, unsigned int seconds)
 {
 	const uint64_t end = now_ns() + seconds * UINT64_C(1000000000);
 	struct run r = { .mount = mount };
-	char buf[SMALL];
+	char buf[SMALL] __attribute__((aligned(SMALL)));
 	struct statx stx;
 	unsigned int i;
 	int fd;
 
 	snprintf(r.data, sizeof(r.data), "%s/data", mount);
 	open_all(&r, true);
-	fd = xopen(name_of(&r, "files", 0), strcmp(name, "write_4k") ? O_RDONLY : O_RDWR);
+	fd = xopen(name_of(&r, "files", 0), (strncmp(name, "write", 5) ? O_RDONLY : O_RDWR) |
+					    (strstr(name, "direct") ? O_DIRECT : 0));
 	for (i = 0; now_ns() < end; i++) {
 		const char *p = name_of(&r, "files", i % NFILES);
 
@@ -740,9 +741,9 @@ static int loop(const char *name, const char *mount, unsigned int seconds)
 			      STATX_BASIC_STATS, &stx);
 		else if (!strcmp(name, "getxattr"))
 			getxattr(p, "user.bench", buf, sizeof(buf));
-		else if (!strcmp(name, "read_4k"))
+		else if (!strcmp(name, "read_4k") || !strcmp(name, "read_direct_4k"))
 			die_unless(pread(fd, buf, SMALL, 0) == SMALL, "pread");
-		else if (!strcmp(name, "write_4k"))
+		else if (!strcmp(name, "write_4k") || !strcmp(name, "write_direct_4k"))
 			die_unless(pwrite(fd, buf, SMALL, 0) == SMALL, "pwrite");
 		else if (!strcmp(name, "open"))
 			close(xopen(p, O_RDONLY));
