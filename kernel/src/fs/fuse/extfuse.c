@@ -283,6 +283,14 @@ static int extfuse_io(struct inode *inode, struct extfuse_kern *k, u32 opcode,
 	return verdict;
 }
 
+/* As extfuse_io(), without arguments. */
+static void extfuse_note(struct inode *inode, u32 opcode, u32 phase)
+{
+	struct extfuse_kern k = {};
+
+	extfuse_io(inode, &k, opcode, phase);
+}
+
 static int extfuse_begin(struct inode *inode, u32 opcode, u32 phase, u64 *cookie)
 {
 	struct extfuse_kern k = {
@@ -330,18 +338,15 @@ static int extfuse_lower_attr(struct file *file, struct fuse_attr *attr)
 }
 
 /**
- * extfuse_read_enter() - before a read of a passthrough file
+ * extfuse_read_ask() - extfuse_read_enter() where a program has a say
  * @file: the file
  *
  * Return: EXTFUSE_UPCALL to have the daemon do it, else EXTFUSE_PASSTHRU
  */
-int extfuse_read_enter(struct file *file)
+int extfuse_read_ask(struct file *file)
 {
-	struct fuse_file *ff = file->private_data;
 	u64 cookie;
 
-	if (ff->extfuse_read_passthru)
-		return EXTFUSE_PASSTHRU;
 	return extfuse_begin(file_inode(file), FUSE_READ, EXTFUSE_PHASE_ENTER,
 			     &cookie);
 }
@@ -356,8 +361,11 @@ int extfuse_read_enter(struct file *file)
  */
 int extfuse_write_enter(struct file *file, u64 *cookie)
 {
-	return extfuse_begin(file_inode(file), FUSE_WRITE, EXTFUSE_PHASE_ENTER,
-			     cookie);
+	struct inode *inode = file_inode(file);
+
+	if (!extfuse_attached(get_fuse_conn(inode)))
+		return EXTFUSE_PASSTHRU;
+	return extfuse_begin(inode, FUSE_WRITE, EXTFUSE_PHASE_ENTER, cookie);
 }
 
 static void extfuse_end(struct file *file, u32 opcode, u64 cookie,
@@ -389,23 +397,18 @@ void extfuse_write_exit(struct file *file, int verdict, u64 cookie)
 }
 
 /**
- * extfuse_accessed() - after a read or mmap of a passthrough file
+ * extfuse_move_atime() - extfuse_accessed() where the atime is ours to move
  * @file: the file
- * @publish: let the program have the attributes; not under mmap_lock, where a
- *	lower file system may not ask for them
- *
- * A backing file of a connection with a program is opened with O_NOATIME, and
- * its atime is moved here, by the rules of the lower mount: so the program sees
- * it before and after, and reads that do not move it cost nothing.
+ * @publish: see extfuse_accessed()
  */
-void extfuse_accessed(struct file *file, bool publish)
+void extfuse_move_atime(struct file *file, bool publish)
 {
 	struct file *backing = fuse_file_passthrough(file->private_data);
 	struct inode *inode = file_inode(file);
 	int verdict;
 	u64 cookie;
 
-	if ((file->f_flags & O_NOATIME) || !(backing->f_flags & O_NOATIME) ||
+	if ((file->f_flags & O_NOATIME) ||
 	    !atime_needs_update(&backing->f_path, file_inode(backing)))
 		return;
 	verdict = extfuse_begin(inode, FUSE_READ, EXTFUSE_PHASE_ATIME, &cookie);
@@ -437,10 +440,9 @@ void extfuse_submit_end(struct inode *inode)
  */
 void extfuse_end_write(struct inode *inode)
 {
-	struct extfuse_kern k = {};
-
-	if (READ_ONCE(get_fuse_inode(inode)->extfuse_submitter) != current)
-		extfuse_io(inode, &k, FUSE_WRITE, EXTFUSE_PHASE_EXIT);
+	if (extfuse_attached(get_fuse_conn(inode)) &&
+	    READ_ONCE(get_fuse_inode(inode)->extfuse_submitter) != current)
+		extfuse_note(inode, FUSE_WRITE, EXTFUSE_PHASE_EXIT);
 }
 
 /**
@@ -453,13 +455,11 @@ void extfuse_end_write(struct inode *inode)
  */
 void extfuse_mmap(struct inode *inode, struct vm_area_struct *vma)
 {
-	struct extfuse_kern k = {};
-
 	if (!extfuse_attached(get_fuse_conn(inode)) ||
 	    (vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) !=
 	    (VM_SHARED | VM_MAYWRITE))
 		return;
-	extfuse_io(inode, &k, FUSE_WRITE, EXTFUSE_PHASE_MMAP);
+	extfuse_note(inode, FUSE_WRITE, EXTFUSE_PHASE_MMAP);
 	fuse_invalidate_attr(inode);
 }
 

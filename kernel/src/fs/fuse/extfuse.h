@@ -16,10 +16,10 @@ void extfuse_load_prog(struct fuse_mount *fm, struct fuse_init_out *out);
 void extfuse_unload_prog(struct fuse_conn *fc);
 bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
 			  ssize_t *ret);
-int extfuse_read_enter(struct file *file);
+int extfuse_read_ask(struct file *file);
 int extfuse_write_enter(struct file *file, u64 *cookie);
 void extfuse_write_exit(struct file *file, int verdict, u64 cookie);
-void extfuse_accessed(struct file *file, bool publish);
+void extfuse_move_atime(struct file *file, bool publish);
 void extfuse_submit_begin(struct inode *inode);
 void extfuse_submit_end(struct inode *inode);
 void extfuse_end_write(struct inode *inode);
@@ -30,6 +30,37 @@ int extfuse_sysfs_init(struct kobject *kobj);
 static inline bool extfuse_attached(struct fuse_conn *fc)
 {
 	return rcu_access_pointer(fc->extfuse_prog);
+}
+
+/**
+ * extfuse_read_enter() - before a read of a passthrough file
+ * @file: the file
+ *
+ * Return: EXTFUSE_UPCALL to have the daemon do it, else EXTFUSE_PASSTHRU
+ */
+static inline int extfuse_read_enter(struct file *file)
+{
+	struct fuse_file *ff = file->private_data;
+
+	if (ff->extfuse_read_passthru || !extfuse_attached(ff->fm->fc))
+		return EXTFUSE_PASSTHRU;
+	return extfuse_read_ask(file);
+}
+
+/**
+ * extfuse_accessed() - after a read or mmap of a passthrough file
+ * @file: the file
+ * @publish: let the program have the attributes; not under mmap_lock, where a
+ *	lower file system may not ask for them
+ *
+ * A backing file of a connection with a program is opened with O_NOATIME, and
+ * its atime is moved here, by the rules of the lower mount: so the program sees
+ * it before and after, and reads that do not move it cost nothing.
+ */
+static inline void extfuse_accessed(struct file *file, bool publish)
+{
+	if (fuse_file_passthrough(file->private_data)->f_flags & O_NOATIME)
+		extfuse_move_atime(file, publish);
 }
 
 /* Take our flags off before the driver looks at those that it knows. */
