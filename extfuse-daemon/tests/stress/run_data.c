@@ -210,11 +210,30 @@ static void *map_slot(const struct op *o, struct side *s, struct result *res,
 	return NULL;
 }
 
-static void store(const struct op *o, unsigned char *p, size_t size,
-		  struct result *res)
+/*
+ * How much of @size mapped bytes from @off on is to be used.  What is behind the
+ * end of the file, in its last page, is no content: how long a store there stays
+ * is up to the page cache, of FUSE and of ext4.
+ */
+static size_t mapped_len(const struct op *o, const struct side *s, size_t size,
+			 size_t off)
+{
+	size_t end, len = o->len < size - off ? o->len : size - off;
+	struct stat st;
+
+	if (fstat(s->fd[o->slot], &st))
+		return len;
+	end = st.st_size;
+	if (off + len <= end || off >= ((end + PAGE - 1) & ~(PAGE - 1)))
+		return len;
+	return off < end ? end - off : 0;
+}
+
+static void store(const struct op *o, const struct side *s, unsigned char *p,
+		  size_t size, struct result *res)
 {
 	size_t off = o->off % size;
-	size_t len = o->len < size - off ? o->len : size - off;
+	size_t len = mapped_len(o, s, size, off);
 
 	fill(buffer(), len, o->index);
 	res->ret = copy_in(p + off, buffer(), len);
@@ -223,17 +242,12 @@ static void store(const struct op *o, unsigned char *p, size_t size,
 void run_mmap_write(const struct op *o, struct side *s, struct result *res)
 {
 	unsigned char *p;
-	struct stat st;
 	size_t size;
 
 	p = map_slot(o, s, res, PROT_READ | PROT_WRITE, &size);
 	if (!p)
 		return;
-	/* FUSE's page cache keeps what is stored behind the end for a file that grows */
-	if (cfg.passthrough || fstat(s->fd[o->slot], &st))
-		store(o, p, size, res);
-	else
-		store(o, p, st.st_size, res);
+	store(o, s, p, size, res);
 	if (!cfg.passthrough || o->r[0] % 2)
 		msync(p, size, MS_SYNC);
 	munmap(p, size);
@@ -249,7 +263,7 @@ void run_mmap_read(const struct op *o, struct side *s, struct result *res)
 	if (!p)
 		return;
 	off = o->off % size;
-	len = o->len < size - off ? o->len : size - off;
+	len = mapped_len(o, s, size, off);
 	n = copy_out(p + off, len);
 	munmap(p, size);
 	if (n >= 0)
@@ -280,7 +294,7 @@ void run_store(const struct op *o, struct side *s, struct result *res)
 
 	if (!p)
 		return;
-	store(o, p, size, res);
+	store(o, s, p, size, res);
 	if (o->r[0] % 4 == 0)
 		msync(p, size, MS_SYNC);
 }
