@@ -6,7 +6,8 @@
 #
 # There is no Fedora here.  One package of this test, debian-stand-in, says that it is what the
 # packages require, and has Debian's glibc, libfuse3, libbpf and jansson in Fedora's place and Debian's
-# shell and mount programs.  Its systemd-update-helper only notes how it was called.
+# shell and mount programs.  Its systemd-update-helper and dracut
+# only note how they were called.
 # shellcheck source=packaging/tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -43,7 +44,8 @@ stand_in() {
 	echo /usr/lib64 >"$files/etc/ld.so.conf"
 	: >"$files/etc/fstab"
 	printf '#!/bin/sh\necho "$*" >>/run/units\n' >"$files/usr/lib/systemd/systemd-update-helper"
-	chmod 755 "$files/usr/lib/systemd/systemd-update-helper"
+	printf '#!/bin/sh\necho "$*" >>/run/dracut\n' >"$files/usr/bin/dracut"
+	chmod 755 "$files"/usr/lib/systemd/systemd-update-helper "$files/usr/bin/dracut"
 	{
 		printf '%s\n' 'Name: debian-stand-in' 'Version: 1' 'Release: 1' 'Summary: x' 'License: GPL-2.0-only' \
 			'AutoReqProv: no' '%global _binary_payload w0.gzdio' '%global __os_install_post %{nil}' \
@@ -70,6 +72,7 @@ libextfuse-$version libextfuse-devel-$version"
 	eq "$(find "$R" -path '*extfuse*' ! -user 0)" ""
 	# the scriptlet of the unit has run
 	eq "$(cat "$R/run/units")" "install-system-units extfuse@.service"
+	eq "$(cat "$R/run/dracut")" "--regenerate-all --force"
 	# glibc's file trigger in Fedora
 	ldconfig -r "$R"
 	[[ $(ldconfig -r "$R" -p) == *libextfuse.so.0* ]]
@@ -103,10 +106,12 @@ t_dnf_upgrade_while_mounted() {
 	eq "$(in_root mount.extfuse --version | cut -d' ' -f2)" 0.0.9
 	in_root mount -t extfuse -o extfuse=off /srv/data /mnt/data
 	: >"$R/run/units"
+	: >"$R/run/dracut"
 	dnf upgrade
 	eq "$(ours)" "extfuse-bpf-$version extfuse-daemon-$version extfuse-dracut-$version \
 libextfuse-$version libextfuse-devel-$version"
 	eq "$(rpm --root "$R" -Va 'extfuse*' 'libextfuse*')" ""
+	eq "$(cat "$R/run/dracut")" "--regenerate-all --force"
 	# nobody was unmounted, no unit was removed
 	eq "$(cat "$R/mnt/data/f")" hello
 	refuse grep remove "$R/run/units"
@@ -115,6 +120,7 @@ libextfuse-$version libextfuse-devel-$version"
 
 # In use: the daemon stays, and says why; else it is unmounted and goes, with all that needs it
 t_dnf_erase() {
+	: >"$R/run/dracut"
 	in_root mount -t extfuse -o extfuse=off /srv/data /mnt/data
 	exec 8<"$R/mnt/data/f"
 	refuse dnf remove extfuse-daemon >"$T/said" 2>&1
@@ -124,6 +130,7 @@ t_dnf_erase() {
 	[[ -x $R/usr/sbin/mount.extfuse ]]
 	dnf remove extfuse-bpf
 	eq "$(ours)" ""
+	eq "$(cat "$R/run/dracut")" "--regenerate-all --force"
 	refuse grep "$R/mnt/data" /proc/mounts
 	eq "$(cd "$R" && find usr etc -path '*extfuse*')" ""
 	grep -qx 'remove-system-units extfuse@.service' "$R/run/units"

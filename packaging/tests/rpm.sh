@@ -8,7 +8,7 @@ command -v rpm >/dev/null || { echo "SKIP rpm: no rpm here"; echo "0 passed, 0 f
 
 names='extfuse extfuse-bpf extfuse-daemon extfuse-dracut extfuse-kernel libextfuse libextfuse-devel'
 file() { echo "$rpms/$1-$version-"*.rpm; }
-requires() { rpm -qp --requires "$(file "$1")" | grep -v '^rpmlib\|^lib.*\.so\|^ld-linux\|^rtld\|^/' | xargs; }
+requires() { rpm -qp --requires "$(file "$1")" | grep -v '^rpmlib\|^lib.*\.so\|^ld-linux\|^rtld\|^/' | sort -u | xargs; }
 files() { for p in $names; do file "$p"; done; }
 
 t_rpm_files() {
@@ -22,7 +22,7 @@ t_rpm_dependencies() {
 	eq "$(requires extfuse)" "extfuse-daemon(x86-64) = $version-1 extfuse-kernel(x86-64) = $version-1"
 	eq "$(requires extfuse-kernel)" "kernel-extfuse = $("$top/packaging/kernel-release" --version)"
 	eq "$(requires extfuse-bpf)" ""
-	eq "$(requires extfuse-daemon)" "extfuse-bpf(x86-64) = $version-1"
+	eq "$(requires extfuse-daemon)" "coreutils extfuse-bpf(x86-64) = $version-1 util-linux"
 	eq "$(rpm -qp --recommends "$(file extfuse-daemon)")" "extfuse-kernel(x86-64) = $version-1"
 	eq "$(requires extfuse-dracut)" "dracut extfuse-daemon = $version-1"
 	eq "$(requires libextfuse)" "extfuse-bpf(x86-64) = $version-1"
