@@ -38,7 +38,7 @@ t_deb_dependencies() {
 	[[ $(field libextfuse0 Depends) == "extfuse-bpf $lock, libbpf1 "* ]]
 	eq "$(field libextfuse-dev Depends)" "libbpf-dev, libextfuse0 $lock"
 	eq "$(field extfuse-dracut Depends)" \
-		"dracut-core, extfuse-daemon (>= $version), extfuse-daemon (<< $version.~)"
+		"dracut, extfuse-daemon (>= $version), extfuse-daemon (<< $version.~)"
 }
 
 # The distribution's kernel and libraries stay what they are

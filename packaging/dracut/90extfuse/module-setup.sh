@@ -26,7 +26,7 @@ installkernel() {
 install() {
 	local lib
 
-	inst_multiple chroot mount mountpoint mkdir cp ln ldd
+	inst_multiple chroot mount mountpoint mkdir cp
 	inst_simple /usr/lib/extfuse/extfuse.o
 	inst_binary /usr/sbin/mount.extfuse /usr/lib/extfuse/mount.extfuse
 	# The daemon's libraries but for the C library, which is the real root's:
