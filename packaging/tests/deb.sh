@@ -122,7 +122,12 @@ t_completion() {
 		COMP_WORDS=(mount.extfuse a b -o ro,attr) COMP_CWORD=4
 		_mount_extfuse; echo "${COMPREPLY[*]}"
 		COMP_WORDS=(mount.extfuse a b -o extfuse = r) COMP_CWORD=6
-		_mount_extfuse; echo "${COMPREPLY[*]}"' - "$f" | xargs)" "ro,attr_timeout= require"
+		_mount_extfuse; echo "${COMPREPLY[*]}"
+		COMP_WORDS=(mount.extfuse a b -o ro,extfuse =) COMP_CWORD=5
+		_mount_extfuse; echo "${COMPREPLY[*]}"
+		COMP_WORDS=(mount.extfuse a b -o object =) COMP_CWORD=5
+		_mount_extfuse; echo "${COMPREPLY[*]}"' - "$f" | xargs)" \
+		"ro,attr_timeout= require auto on require off"
 	f=${f%/*}/extfuse-stat
 	eq "$(bash -c 'compopt() { :; }; findmnt() { echo "/mnt/a\x20b"; echo /srv; }; . "$1"
 		COMP_WORDS=(extfuse-stat "/mnt/a\ ") COMP_CWORD=1
