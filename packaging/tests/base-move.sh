@@ -20,8 +20,8 @@ package() {
 	sed -i "$2" "$src/$victim"
 	tar -C "$T/$1.src" -I 'xz -0' -cf "$dir$TARBALL" "linux-source-$BASE"
 	{
-		printf 'linux (%s) x; urgency=low\n\n  * fuse: something (CVE-2026-1111)\n  * net: (CVE-2026-2222)\n\n' "$3"
-		printf 'linux (%s) x; urgency=low\n\n  * mm: (CVE-2025-3333)\n' "$DEBVER"
+		printf 'linux-6.12 (%s) x; urgency=low\n\n  * fuse: something (CVE-2026-1111)\n  * net: (CVE-2026-2222)\n\n' "$3"
+		printf 'linux-6.12 (%s) x; urgency=low\n\n  * mm: (CVE-2025-3333)\n' "$DEBVER"
 	} | gzip >"$dir/usr/share/doc/$PACKAGE/changelog.Debian.gz"
 	printf '%s\n' "Package: $PACKAGE" "Version: $3" 'Architecture: all' 'Maintainer: x <x@x>' 'Description: x' \
 		>"$dir/DEBIAN/control"
@@ -51,6 +51,19 @@ t_base_move() {
 	# the patches are as git exports them from the new base
 	sed -i "s|^TARBALL=.*|TARBALL=$T/fits$TARBALL|" "$T/tree/kernel/base"
 	"$T/tree/tools/kernel" series-check
+}
+
+# Without the old source nothing is said of changes
+t_base_move_old_gone() {
+	package gone "1i/* a line more */" "$next"
+	tree
+	rm "$T/cache/base-${SHA256:0:12}"
+	sed -i "s|^TARBALL=.*|TARBALL=$T/none|" "$T/tree/kernel/base"
+	mkdir -p "$T/gone$T"
+	cp "$T/gone$TARBALL" "$T/gone$T/none"
+	dpkg-deb -Znone -b "$T/gone" "$T/gone.deb"
+	"$T/tree/tools/base-move" --deb "$T/gone.deb" >"$T/said"
+	said "the source of $DEBVER is not here"
 }
 
 t_base_move_conflict() {
