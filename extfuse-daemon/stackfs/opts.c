@@ -18,7 +18,8 @@
 static const char *const ignored[] = {
 	"defaults", "_netdev", "nofail", "noauto", "auto", "user", "nouser",
 	"users", "nousers", "owner", "noowner", "group", "nogroup", "async",
-	"default_permissions",
+	"default_permissions", "silent", "loud", "lazytime", "nolazytime",
+	"iversion", "noiversion", "mand", "nomand",
 };
 
 static const char *const ignored_prefixes[] = { "comment=", "x-", "X-" };
@@ -34,7 +35,10 @@ static const struct {
 	{ "noexec", MS_NOEXEC, 0 },	 { "exec", 0, MS_NOEXEC },
 	{ "noatime", MS_NOATIME, 0 },	 { "atime", 0, MS_NOATIME },
 	{ "nodiratime", MS_NODIRATIME, 0 }, { "diratime", 0, MS_NODIRATIME },
-	{ "relatime", MS_RELATIME, 0 },	 { "strictatime", MS_STRICTATIME, 0 },
+	{ "relatime", MS_RELATIME, 0 },	 { "norelatime", 0, MS_RELATIME },
+	{ "strictatime", MS_STRICTATIME, 0 },
+	{ "nostrictatime", 0, MS_STRICTATIME },
+	{ "nosymfollow", MS_NOSYMFOLLOW, 0 }, { "symfollow", 0, MS_NOSYMFOLLOW },
 	{ "remount", MS_REMOUNT, 0 },
 	{ "sync", MS_SYNCHRONOUS, 0 },	 { "dirsync", MS_DIRSYNC, 0 },
 };
@@ -178,11 +182,10 @@ static bool parse_letter(struct options *o, char letter)
 	switch (letter) {
 	case 's':	/* seen to by find_sloppy() */
 	case 'n':	/* there is no /etc/mtab to leave alone */
+	case 'v':	/* what there is to say is said */
 		return true;
 	case 'f':
 		return o->fake = true;
-	case 'v':
-		return o->verbose = true;
 	case 'r':
 		return parse_ms(o, "ro");
 	case 'w':

@@ -49,7 +49,6 @@ struct options {
 	bool debug;
 	bool fake;
 	bool sloppy;
-	bool verbose;
 	bool help;
 	bool version;
 	uint64_t attr_timeout;

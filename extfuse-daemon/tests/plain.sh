@@ -534,6 +534,14 @@ t_usage()
 	"$MOUNT" -o "$OPTS" -t fuse.extfuse "$L" "$M" -f
 	"$MOUNT" "$L" "$M" -f -o "$OPTS",_netdev,nofail,noauto,user,x-systemd.automount,comment=hi,defaults
 	unmounted
+	# what the manual page has, but for those with a value, and remount
+	for option in $(awk '/^\.TP/ { getline; print } /^\.BR (_netdev|silent)/' "$HERE/../../docs/man/mount.extfuse.8" |
+	    sed -n 's/^\.BR* \([a-z_].*\)/\1/p' | grep -v '=\|^remount' | tr -d '",'); do
+		"$MOUNT" "$L" "$M" -f -o "$option,extfuse=off" || { echo "-o $option"; exit 1; }
+		echo "$option" >> "$T/options"
+	done
+	grep -q nostrictatime "$T/options"
+	grep -q nomand "$T/options"
 	mnt
 }
 
