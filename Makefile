@@ -59,6 +59,8 @@ rpm:
 	@packaging/build-rpm $(BUILD)/rpm
 
 kernel-packages:
+	@tools/deps package kernel
+	@tools/kernel build >/dev/null
 	@packaging/build-kernel $(BUILD)/deb $(BUILD)/rpm
 
 repo: deb rpm
@@ -69,5 +71,8 @@ check-boot: kernel-packages repo
 
 check-packages: repo daemon
 	@packaging/tests/run
+
+# repo puts together what the others leave behind
+.NOTPARALLEL:
 
 .PHONY: deb rpm kernel-packages repo check-boot check-packages
