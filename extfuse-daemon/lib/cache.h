@@ -4,7 +4,7 @@
  *
  * The daemon tells the cache what it learned from its lower file system and
  * what it is about to change.  Three rules make every answer of the kernel one
- * that the daemon could have given (DESIGN.md C1..C4):
+ * that the daemon could have given (docs/coherence.md):
  *
  *  1. Before reading anything that is to be published, take the node's epoch
  *     (cache_epoch(), cache_xattr_epoch()); for a name, the directory's.

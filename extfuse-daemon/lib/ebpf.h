@@ -15,8 +15,6 @@
 #include <linux/extfuse.h>
 
 struct ebpf_ctx;
-struct fuse_entry_out;
-struct fuse_attr_out;
 
 enum ebpf_map {
 	EBPF_ATTR_MAP,
@@ -80,8 +78,8 @@ int ebpf_kernel_abi(void);
 
 /*
  * The maps by name, as bpf(2) would have them: keys are __u32 indices, values
- * the structures of <linux/extfuse.h>.  For inspection and tests; the cache
- * calls below know the protocol.
+ * the structures of <linux/extfuse.h>.  For inspection and tests; the
+ * calls of cache.h know the protocol.
  */
 int ebpf_data_next(struct ebpf_ctx *ctx, enum ebpf_map map, const void *key,
 		   void *next);
