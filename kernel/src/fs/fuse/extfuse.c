@@ -413,8 +413,7 @@ void extfuse_move_atime(struct file *file, bool publish)
 		return;
 	verdict = extfuse_begin(inode, FUSE_READ, EXTFUSE_PHASE_ATIME, &cookie);
 	touch_atime(&backing->f_path);
-	fuse_attr_moved(inode);
-	fuse_invalidate_attr_mask(inode, STATX_ATIME);
+	fuse_atime_moved(inode);
 	if (verdict == EXTFUSE_PASSTHRU_EXIT)
 		extfuse_end(file, FUSE_READ, cookie, publish);
 }
