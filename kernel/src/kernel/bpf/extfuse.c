@@ -131,7 +131,7 @@ BPF_CALL_4(bpf_extfuse_write_args, struct extfuse_kern *, k, u32, type,
 		return -E2BIG;
 	if (size < k->req.out_size[n] && !var)
 		return -EINVAL;
-	if (size && !k->out[n].value)
+	if (!k->out[n].value)
 		return -EFAULT;
 	memcpy(k->out[n].value, src, size);
 	k->out[n].size = size;
