@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * C1 in FUSE's own cache: attributes that were on their way while they changed
+ * are not believed afterwards.
+ *
+ * Runs in the VM, as root.  Output is TAP.
+ */
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+#include "mounted.h"
+
+#define FILE_ID 2ULL	/* "f", used with FOPEN_DIRECT_IO */
+#define CACHED_ID 3ULL	/* "c", with the page cache */
+#define LINK_ID 4ULL	/* "l" */
+#define SIZE 65536
+
+/* The one request that waits for release() */
+static struct {
+	_Atomic uint32_t opcode;
+	_Atomic uint64_t unique;
+	uint64_t nodeid;
+} held;
+
+static void fill(uint64_t nodeid, struct fuse_attr *attr)
+{
+	*attr = (struct fuse_attr) {
+		.ino = nodeid,
+		.mode = nodeid == FUSE_ROOT_ID ? S_IFDIR | 0755 :
+			nodeid == LINK_ID ? S_IFLNK | 0777 : S_IFREG | 0644,
+		.nlink = 1,
+		.size = nodeid == FILE_ID || nodeid == CACHED_ID ? SIZE : 1,
+		.blksize = 4096,
+	};
+}
+
+static void reply_attr(struct server *s, uint64_t unique, uint64_t nodeid)
+{
+	struct fuse_attr_out out = { .attr_valid = 3600 };
+
+	fill(nodeid, &out.attr);
+	server_reply(s->fd, unique, 0, &out, sizeof(out));
+}
+
+static void reply_entry(struct server *s, uint64_t unique, uint64_t nodeid)
+{
+	struct fuse_entry_out out = {
+		.nodeid = nodeid, .entry_valid = 3600, .attr_valid = 3600,
+	};
+
+	fill(nodeid, &out.attr);
+	server_reply(s->fd, unique, nodeid ? 0 : -ENOENT, &out, sizeof(out));
+}
+
+static void answer(struct server *s, const struct fuse_in_header *in)
+{
+	static const char zeros[SIZE];
+	const struct fuse_read_in *rd = (const void *)(in + 1);
+	const char *name = (const char *)(in + 1);
+	struct fuse_open_out open = { 0 };
+	struct fuse_write_out written = { .size = rd->size };
+
+	if (in->opcode == held.opcode && !held.unique) {
+		held.nodeid = in->nodeid;
+		held.unique = in->unique;
+		return;
+	}
+	switch (in->opcode) {
+	case FUSE_LOOKUP:
+		reply_entry(s, in->unique, *name == 'f' ? FILE_ID :
+			    *name == 'c' ? CACHED_ID :
+			    *name == 'l' ? LINK_ID : 0);
+		break;
+	case FUSE_LINK:
+		reply_entry(s, in->unique, FILE_ID);
+		break;
+	case FUSE_GETATTR:
+		reply_attr(s, in->unique, in->nodeid);
+		break;
+	case FUSE_OPEN:
+	case FUSE_OPENDIR:
+		open.open_flags = in->nodeid == FILE_ID ? FOPEN_DIRECT_IO : 0;
+		server_reply(s->fd, in->unique, 0, &open, sizeof(open));
+		break;
+	case FUSE_READ:
+		server_reply(s->fd, in->unique, 0, zeros, rd->size);
+		break;
+	case FUSE_READLINK:
+		server_reply(s->fd, in->unique, 0, "f", 1);
+		break;
+	case FUSE_WRITE:
+		server_reply(s->fd, in->unique, 0, &written, sizeof(written));
+		break;
+	case FUSE_GETXATTR:
+		server_reply(s->fd, in->unique, -ENODATA, NULL, 0);
+		break;
+	default:
+		server_reply(s->fd, in->unique, 0, NULL, 0);
+	}
+}
+
+static void late_start(struct server *s, int prog_fd)
+{
+	held.opcode = 0;
+	held.unique = 0;
+	server_prepare(s, prog_fd, prog_fd >= 0);
+	s->want = FUSE_ASYNC_DIO;
+	s->answer = answer;
+	server_run(s);
+}
+
+static void hold(uint32_t opcode)
+{
+	held.unique = 0;
+	held.opcode = opcode;
+}
+
+static void held_wait(void)
+{
+	int i;
+
+	for (i = 0; i < 30000 && !held.unique; i++)
+		usleep(1000);
+	assert_true(held.unique);
+}
+
+/* Does a stat() of @path ask the server? */
+static bool asks(struct server *s, const char *path)
+{
+	uint32_t before = s->seen[FUSE_GETATTR];
+	struct stat st;
+
+	assert_int_equal(lstat(path, &st), 0);
+	return s->seen[FUSE_GETATTR] != before;
+}
+
+static void *stat_anew(void *path)
+{
+	struct statx stx;
+
+	return (void *)(long)statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW |
+				   AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &stx);
+}
+
+/* What changes attributes, or has the server read */
+
+static void list(void)
+{
+	char buf[4096];
+	int fd = open(MNT, O_RDONLY | O_DIRECTORY);
+
+	assert_int_equal(syscall(SYS_getdents64, fd, buf, sizeof(buf)), 0);
+	close(fd);
+}
+
+static void read_link(void)
+{
+	char buf[8];
+
+	assert_int_equal(readlink(MNT "/l", buf, sizeof(buf)), 1);
+}
+
+static void read_file(const char *path)
+{
+	char buf[16];
+	int fd = open(path, O_RDONLY);
+
+	assert_int_equal(read(fd, buf, sizeof(buf)), sizeof(buf));
+	close(fd);
+}
+
+static void read_direct(void)
+{
+	read_file(MNT "/f");
+}
+
+static void read_cached(void)
+{
+	read_file(MNT "/c");
+}
+
+static void punch_hole(void)
+{
+	int fd = open(MNT "/f", O_RDWR);
+
+	assert_int_equal(fallocate(fd, FALLOC_FL_KEEP_SIZE |
+				   FALLOC_FL_PUNCH_HOLE, 0, 4096), 0);
+	close(fd);
+}
+
+static void store(void)
+{
+	int fd = open(MNT "/c", O_RDWR);
+	char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	assert_ptr_not_equal(p, MAP_FAILED);
+	*p = 1;
+	/* the page is known to be dirty: nothing invalidates at the store */
+	assert_int_equal(msync(p, 4096, MS_SYNC), 0);
+	munmap(p, 4096);
+	close(fd);
+}
+
+static void an_older_reply_is_not_believed(void **state)
+{
+	static const struct {
+		char *path;
+		void (*change)(void);
+	} cases[] = {
+		{ MNT, list }, { MNT "/l", read_link }, { MNT "/f", read_direct },
+		{ MNT "/c", read_cached }, { MNT "/f", punch_hole },
+		{ MNT "/c", store },
+	};
+	pthread_t other;
+	struct server s;
+	int believed = 0;
+	void *result;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		late_start(&s, -1);
+		asks(&s, cases[i].path);
+		assert_false(asks(&s, cases[i].path));
+		hold(FUSE_GETATTR);
+		pthread_create(&other, NULL, stat_anew, cases[i].path);
+		held_wait();
+		cases[i].change();
+		reply_attr(&s, held.unique, held.nodeid);
+		pthread_join(other, &result);
+		assert_null(result);
+		if (!asks(&s, cases[i].path)) {
+			print_error("%s, case %zu\n", cases[i].path, i);
+			believed++;
+		}
+		server_stop(&s);
+	}
+	assert_int_equal(believed, 0);
+}
+
+/* Attributes that were asked for before an asynchronous write was done */
+static void a_write_that_is_done_later_is_noticed(void **state)
+{
+	struct fuse_write_out written = { .size = 4096 };
+	struct io_event event;
+	aio_context_t ctx = 0;
+	struct server s;
+	struct iocb iocb = {
+		.aio_lio_opcode = IOCB_CMD_PWRITE, .aio_nbytes = 4096,
+	}, *iocbs = &iocb;
+	void *buf = NULL;
+
+	(void)state;
+	late_start(&s, -1);
+	assert_int_equal(posix_memalign(&buf, 4096, 4096), 0);
+	memset(buf, 1, 4096);
+	iocb.aio_buf = (uintptr_t)buf;
+	iocb.aio_fildes = open(MNT "/c", O_RDWR | O_DIRECT);
+	assert_int_equal(syscall(SYS_io_setup, 1, &ctx), 0);
+	hold(FUSE_WRITE);
+	assert_int_equal(syscall(SYS_io_submit, ctx, 1, &iocbs), 1);
+	held_wait();
+	asks(&s, MNT "/c");
+	assert_false(asks(&s, MNT "/c"));
+	server_reply(s.fd, held.unique, 0, &written, sizeof(written));
+	assert_int_equal(syscall(SYS_io_getevents, ctx, 1, 1, &event, NULL), 1);
+	assert_int_equal(event.res, 4096);
+	assert_true(asks(&s, MNT "/c"));
+	syscall(SYS_io_destroy, ctx);
+	close(iocb.aio_fildes);
+	free(buf);
+	server_stop(&s);
+}
+
+/* LINK's reply may be older than a mapping or a read of the file */
+static void link_tells_no_attributes(void **state)
+{
+	int fd = returning(EXTFUSE_UPCALL);
+	struct server s;
+
+	(void)state;
+	late_start(&s, fd);
+	assert_int_equal(status(&s).attached, 1);
+	asks(&s, MNT "/f");
+	assert_false(asks(&s, MNT "/f"));
+	assert_int_equal(link(MNT "/f", MNT "/new"), 0);
+	assert_true(asks(&s, MNT "/f"));
+	server_stop(&s);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_older_reply_is_not_believed),
+		cmocka_unit_test(a_write_that_is_done_later_is_noticed),
+		cmocka_unit_test(link_tells_no_attributes),
+	};
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("late", tests, NULL, NULL) != 0;
+}
