@@ -69,6 +69,9 @@ static void publish(struct stackfs *fs, fuse_ino_t ino, uint64_t epoch,
 
 	if (!fs->cache || !timeout)
 		return;
+	/* a write takes it away, and tells nobody if the kernel knew of none */
+	if (len >= 0 && !strcmp(name, CAPS_XATTR))
+		return;
 	if (len >= 0) {
 		cache_put_xattr(fs->cache, ino, epoch, name, value, len,
 				timeout);
