@@ -282,7 +282,7 @@ static __always_inline int change_begin(struct extfuse_req *req,
 {
 	__u64 epoch;
 
-	__sync_fetch_and_add(&node->changing, 1);
+	ADD_ORDERED(&node->changing, 1);
 	epoch = READ_ONCE(node->epoch);
 	/* refused: the end finds no epoch, and publishes nothing */
 	bpf_extfuse_write_args(req, EXTFUSE_OUT_PARAM_0, &epoch, sizeof(epoch));
@@ -339,7 +339,7 @@ HANDLER(WRITE)
 	case EXTFUSE_PHASE_MMAP:
 		/* stores have no request: not served any more, ever */
 		__sync_fetch_and_or(&node->flags, EXTFUSE_NODE_MMAPPED);
-		__sync_fetch_and_add(&node->epoch, 1);
+		ADD_ORDERED(&node->epoch, 1);
 		return EXTFUSE_PASSTHRU;
 	case EXTFUSE_PHASE_EXIT:
 		return change_end(req, node);

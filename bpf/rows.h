@@ -9,15 +9,22 @@
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
 /*
+ * An atomic that orders what is before and after it: only one that returns a
+ * value does, and without a use of that value clang makes one that does not.
+ */
+#define ADD_ORDERED(p, v) \
+	__asm__ volatile("" :: "r"(__sync_fetch_and_add(p, v)) : "memory")
+
+/*
  * Loads before it are done before those after it.  x86 keeps the order itself;
- * elsewhere BPF has no weaker barrier than an atomic that returns a value.
+ * elsewhere BPF has no weaker barrier.
  */
 #ifdef __TARGET_ARCH_x86
 #define smp_rmb() __asm__ volatile("" ::: "memory")
 #else
 #define smp_rmb() do {				\
 	__u64 __x = 0;				\
-	__sync_fetch_and_add(&__x, 1);		\
+	ADD_ORDERED(&__x, 1);			\
 } while (0)
 #endif
 
@@ -170,7 +177,7 @@ static __always_inline void node_publish(struct extfuse_node *node, __u64 epoch,
 		   attr_timeout > ~now ? ~0ULL : now + attr_timeout);
 	WRITE_ONCE(node->atime_until, 0);
 	WRITE_ONCE(node->attr_epoch, epoch);
-	__sync_fetch_and_add(&node->seq, 1);
+	ADD_ORDERED(&node->seq, 1);
 }
 
 static __always_inline bool atime_stable(struct extfuse_node *node)

@@ -324,9 +324,19 @@ static bool row_lock(__u32 *seqp)
 {
 	__u32 seq = __atomic_load_n(seqp, __ATOMIC_RELAXED);
 
-	return !(seq & 1) &&
-	       __atomic_compare_exchange_n(seqp, &seq, seq + 1, false,
-					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	if ((seq & 1) ||
+	    !__atomic_compare_exchange_n(seqp, &seq, seq + 1, false,
+					 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return false;
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	return true;
+}
+
+/* The same under a table's lock; what is stored next is seen after it. */
+static void row_open(__u32 *seqp)
+{
+	ADD(seqp, 1);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
 static void row_unlock(__u32 *seqp)
@@ -488,9 +498,9 @@ static void table_clear_row(struct cache *c, struct table *t,
 {
 	uint64_t target = row->target;
 
-	ADD(&row->seq, 1);
+	row_open(&row->seq);
 	STORE(&row->owner, 0);
-	ADD(&row->seq, 1);
+	row_unlock(&row->seq);
 	t->used--;
 	if (t != &c->xattrs && target)
 		c->unpin(c->user, target);
@@ -505,7 +515,7 @@ static struct extfuse_row *table_begin_row(struct cache *c, struct table *t,
 		row = table_victim(t, k);
 	if (row->owner)
 		table_clear_row(c, t, row);
-	ADD(&row->seq, 1);
+	row_open(&row->seq);
 	row->hash = (uint32_t)k->hash;
 	row->owner = k->owner;
 	row->name_len = k->len;
@@ -552,7 +562,7 @@ int lookup_insert(struct cache *c, uint64_t parent, uint64_t epoch,
 		row = table_begin_row(c, t, &k);
 		row->target = nodeid;
 		row->deadline = deadline_in(timeout);
-		ADD(&row->seq, 1);
+		row_unlock(&row->seq);
 		pinned = nodeid != 0;
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -664,7 +674,7 @@ void cache_put_xattr(struct cache *c, uint64_t nodeid, uint64_t epoch,
 	} else {
 		row->error = size;
 	}
-	ADD(&row->seq, 1);
+	row_unlock(&row->seq);
 	pthread_mutex_unlock(&t->lock);
 }
 
