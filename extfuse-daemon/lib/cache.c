@@ -639,15 +639,16 @@ void cache_clear(struct cache *c)
 
 	if (!c)
 		return;
-	table_drop(c, &c->entries, 0);
-	table_drop(c, &c->long_entries, 0);
-	table_drop(c, &c->xattrs, 0);
+	/* first: who read before it inserts no row behind the sweep */
 	for (i = 0; i < c->max_nodes; i++) {
 		if (!LOAD(&c->nodes[i].nodeid))
 			continue;
 		ADD(&c->nodes[i].epoch, 1);
 		ADD(&c->nodes[i].xattr_epoch, 1);
 	}
+	table_drop(c, &c->entries, 0);
+	table_drop(c, &c->long_entries, 0);
+	table_drop(c, &c->xattrs, 0);
 }
 
 void cache_put_xattr(struct cache *c, uint64_t nodeid, uint64_t epoch,

@@ -57,12 +57,18 @@ int ebpf_grace(struct ebpf_ctx *ctx)
 static struct ebpf_ctx maps;
 static struct cache *c;
 static int unpinned;
+static void (*in_unpin)(void);
 
 static void unpin(void *user, uint64_t nodeid)
 {
+	void (*f)(void) = in_unpin;
+
 	(void)user;
 	(void)nodeid;
 	unpinned++;
+	in_unpin = NULL;
+	if (f)
+		f();
 }
 
 static int setup(void **state)
@@ -207,6 +213,30 @@ static void no_moving_atime_beside_a_read(void **state)
 	assert_true(attr_valid(FILE_ID));
 	cache_read_end(c, FILE_ID, r);
 	assert_false(attr_valid(FILE_ID));
+}
+
+static uint64_t old_epoch;
+
+/* Another thread's look-up, made before the clear, while it clears long names */
+static void late_lookup(void)
+{
+	assert_int_equal(lookup_insert(c, DIR_ID, old_epoch, "x", FILE_ID, SEC),
+			 0);
+}
+
+static void clear_leaves_nothing_older(void **state)
+{
+	char name[100] = { 0 };
+
+	(void)state;
+	memset(name, 'n', sizeof(name) - 1);
+	old_epoch = cache_epoch(c, DIR_ID);
+	assert_int_equal(lookup_insert(c, DIR_ID, old_epoch, name, FILE_ID, SEC),
+			 1);
+	in_unpin = late_lookup;
+	cache_clear(c);
+	assert_null(in_unpin);
+	assert_int_equal(cache_usage(c, EBPF_ENTRY_MAP).used, 0);
 }
 
 static void entries_pin_and_unpin(void **state)
@@ -417,6 +447,7 @@ int main(void)
 		TEST(a_read_voids_only_what_it_met),
 		TEST(no_moving_atime_beside_a_read),
 		TEST(entries_pin_and_unpin),
+		TEST(clear_leaves_nothing_older),
 		TEST(no_entry_across_a_change),
 		TEST(names_of_every_length),
 		TEST(full_map_evicts),
