@@ -187,7 +187,7 @@ static __always_inline bool atime_stable(struct extfuse_node *node)
 
 	smp_rmb();
 	return READ_ONCE(node->attr_epoch) == epoch &&
-	       until > bpf_ktime_get_coarse_ns();
+	       until > bpf_ktime_get_tai_ns();
 }
 
 static __always_inline bool xattr_current(struct extfuse_node *node,

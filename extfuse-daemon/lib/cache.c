@@ -55,12 +55,17 @@ struct key {
 	uint64_t name[(EXTFUSE_NAME_MAX + 1) / 8];
 };
 
-static uint64_t now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	clock_gettime(clock, &ts);
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static uint64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 static uint64_t deadline_in(uint64_t timeout)
@@ -299,7 +304,7 @@ struct cache_read cache_read_begin(struct cache *c, uint64_t nodeid)
 	if (until == CACHE_FOREVER) {
 		ADD(&node->readers, -1);
 		r.epoch = 0;
-	} else if (until < now_ns() + READ_NS) {
+	} else if (until < clock_ns(CLOCK_REALTIME_COARSE) + READ_NS) {
 		r.change = true;
 		r.epoch = change_begin(&node->changing, &node->epoch);
 	}
@@ -353,6 +358,8 @@ void attr_insert(struct cache *c, uint64_t nodeid, uint64_t epoch,
 	/* an older epoch would do no harm, only overwrite a newer one's */
 	if (!node || !epoch || !timeout || LOAD(&node->epoch) != epoch)
 		return;
+	if (atime_until < clock_ns(CLOCK_REALTIME_COARSE))
+		atime_until = 0;
 	/* see cache_read_begin() */
 	if ((!atime_until &&
 	     __atomic_load_n(&node->readers, __ATOMIC_SEQ_CST)) ||
@@ -360,7 +367,7 @@ void attr_insert(struct cache *c, uint64_t nodeid, uint64_t epoch,
 		return;
 	memcpy(&node->attr, attr, sizeof(*attr));
 	STORE(&node->attr_deadline, deadline_in(timeout));
-	STORE(&node->atime_until, atime_until ? deadline_in(atime_until) : 0);
+	STORE(&node->atime_until, atime_until);
 	STORE(&node->attr_epoch, epoch);
 	row_unlock(&node->seq);
 }

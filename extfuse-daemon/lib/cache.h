@@ -100,8 +100,8 @@ void cache_writers(struct cache *c, uint64_t nodeid, int change);
 /**
  * attr_insert() - publish attributes
  * @timeout:	ns from now for which they may be served
- * @atime_until: ns from now before which a read leaves atime alone (0: a read
- *		may change it at once, CACHE_FOREVER: never)
+ * @atime_until: CLOCK_REALTIME in ns before which a read leaves atime alone (0:
+ *		a read may change it at once, CACHE_FOREVER: never)
  */
 void attr_insert(struct cache *c, uint64_t nodeid, uint64_t epoch,
 		    const struct fuse_attr *attr, uint64_t timeout,

@@ -8,7 +8,7 @@
 #include "stackfs.h"
 
 #define NS 1000000000ULL
-#define DAY_NS (24 * 3600 * (int64_t)NS)
+#define DAY (24 * 3600)
 
 int ref_node(struct stackfs *fs, struct node *n, struct ref *r)
 {
@@ -54,17 +54,20 @@ static void attr_fill(struct fuse_attr *a, const struct stat *st)
 	};
 }
 
-static int64_t time_ns(struct timespec t)
+static bool later(struct timespec a, struct timespec b)
 {
-	return t.tv_sec * (int64_t)NS + t.tv_nsec;
+	return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec :
+				      a.tv_nsec > b.tv_nsec;
 }
 
-/* For how long reads leave the lower inode's atime alone. */
+/*
+ * Until when (CLOCK_REALTIME, ns) reads leave the lower inode's atime alone: as
+ * relatime does, in whole seconds.
+ */
 static uint64_t atime_until(const struct stackfs *fs, const struct node *n,
 			    const struct stat *st)
 {
-	int64_t atime = time_ns(st->st_atim), until;
-	struct timespec now;
+	int64_t until = st->st_atim.tv_sec + DAY;
 
 	if (n->dev != fs->nodes.root_dev)
 		return 0;
@@ -72,12 +75,10 @@ static uint64_t atime_until(const struct stackfs *fs, const struct node *n,
 		return CACHE_FOREVER;
 	if ((fs->st_flags & ST_NODIRATIME) && S_ISDIR(n->type))
 		return CACHE_FOREVER;
-	if (!(fs->st_flags & ST_RELATIME) || atime <= time_ns(st->st_mtim) ||
-	    atime <= time_ns(st->st_ctim))
+	if (!(fs->st_flags & ST_RELATIME) || until < 0 ||
+	    !later(st->st_atim, st->st_mtim) || !later(st->st_atim, st->st_ctim))
 		return 0;
-	clock_gettime(CLOCK_REALTIME, &now);
-	until = atime + DAY_NS - time_ns(now);
-	return until > 0 ? until : 0;
+	return (uint64_t)until < UINT64_MAX / NS ? until * NS : CACHE_FOREVER;
 }
 
 void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,

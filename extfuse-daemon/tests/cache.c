@@ -164,6 +164,12 @@ static void overlapping_changes_publish_nothing(void **state)
 	assert_false(attr_valid(FILE_ID));
 }
 
+/* As an access time says it */
+static uint64_t in_an_hour(void)
+{
+	return (time(NULL) + 3600) * SEC;
+}
+
 /* A read that moves no atime is no change, unless something else is one. */
 static void a_read_voids_only_what_it_met(void **state)
 {
@@ -181,11 +187,15 @@ static void a_read_voids_only_what_it_met(void **state)
 		    CACHE_FOREVER);
 	assert_int_equal(cache_read_begin(c, FILE_ID).epoch, 0);
 
-	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, 3600 * SEC);
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, in_an_hour());
 	r = cache_read_begin(c, FILE_ID);
 	assert_false(r.change);
 	cache_read_end(c, FILE_ID, r);
 	assert_true(attr_valid(FILE_ID));
+
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, SEC);
+	assert_int_equal(maps.nodes[FILE_ID].atime_until, 0);
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, in_an_hour());
 
 	r = cache_read_begin(c, FILE_ID);
 	begun = cache_begin(c, FILE_ID);
@@ -204,12 +214,12 @@ static void no_moving_atime_beside_a_read(void **state)
 	uint64_t epoch;
 
 	(void)state;
-	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, 3600 * SEC);
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, in_an_hour());
 	r = cache_read_begin(c, FILE_ID);
 	epoch = cache_end(c, FILE_ID, cache_begin(c, FILE_ID));
 	attr_insert(c, FILE_ID, epoch, &attr, SEC, 0);
 	assert_false(attr_valid(FILE_ID));
-	attr_insert(c, FILE_ID, epoch, &attr, SEC, 3600 * SEC);
+	attr_insert(c, FILE_ID, epoch, &attr, SEC, in_an_hour());
 	assert_true(attr_valid(FILE_ID));
 	cache_read_end(c, FILE_ID, r);
 	assert_false(attr_valid(FILE_ID));

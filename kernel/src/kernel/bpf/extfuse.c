@@ -166,6 +166,7 @@ extfuse_func_proto(enum bpf_func_id func_id, const struct bpf_prog *prog)
 	case BPF_FUNC_trace_printk:
 	case BPF_FUNC_ktime_get_ns:
 	case BPF_FUNC_ktime_get_boot_ns:
+	case BPF_FUNC_ktime_get_tai_ns:
 	case BPF_FUNC_spin_lock:
 	case BPF_FUNC_spin_unlock:
 	case BPF_FUNC_ringbuf_output:

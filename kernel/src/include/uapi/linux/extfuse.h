@@ -35,7 +35,7 @@
 #include <linux/fuse.h>
 
 /* Number of this interface: any change of this file's meaning moves it. */
-#define EXTFUSE_ABI		3
+#define EXTFUSE_ABI		4
 
 /* Free in 6.12 as in 7.x: upstream froze both lists. */
 #define EXTFUSE_PROG_TYPE	33
@@ -229,7 +229,7 @@ struct extfuse_status {
 
 /*
  * Maps.  All are arrays that the daemon maps into its memory: no update costs
- * a system call.  Times are CLOCK_MONOTONIC_COARSE in ns.
+ * a system call.  Times are CLOCK_MONOTONIC_COARSE in ns, but for one.
  */
 
 /* flags of struct extfuse_node */
@@ -244,8 +244,10 @@ struct extfuse_status {
  *		directory, of its names; never 0 and never set back
  * @attr_epoch:	@epoch from before @attr was read from the lower file
  * @attr_deadline: time after which @attr is not served
- * @atime_until: reads by the daemon before that time leave the lower file's
- *		atime alone (those by the kernel say when they do not)
+ * @atime_until: reads by the daemon before that time, in ns of CLOCK_REALTIME
+ *		as access times are, leave the lower file's atime alone (those
+ *		by the kernel say when they do not); a program compares it with
+ *		CLOCK_TAI, which is never behind
  * @served:	lookups of this node answered by a program so far
  * @xattr_epoch: moved after each change of the node's extended attributes
  * @noxattr_epoch: @xattr_epoch from before the node was seen to have none
