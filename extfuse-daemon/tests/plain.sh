@@ -644,6 +644,28 @@ t_signals()
 	mnt
 }
 
+# Of who mounts, they are not the daemon's; of who writes, the kernel keeps them.
+t_limits()
+{
+	local mode limits capable=-SH
+	down
+	# what CAP_SYS_RESOURCE can do
+	(ulimit -c 0; ulimit -c 1) 2> /dev/null || capable=
+	(ulimit -f 1; mnt nopassthrough)
+	dd if=/dev/zero of="$M/d/f" bs=64k count=1 || [ -z "$capable" ]
+	rm "$M/d/f"
+	for mode in nopassthrough passthrough writeback; do
+		down
+		(ulimit ${capable:--S} -f 1 -t 3600 -v 100000000000 -d 100000000000; mnt $mode)
+		limits=$(prlimit --pid "$(daemon)" --fsize --cpu --as --data --noheadings --raw -o SOFT,HARD)
+		eq "$(sort -u <<< "$limits")" 'unlimited unlimited'
+		[ $mode != writeback ] && TIMES='%b|%T@|%C@' || TIMES=
+		both 'dd if=/dev/zero of=f bs=64k count=1 status=none; stat -c %s f; rm f'
+		both "trap '' XFSZ; ulimit -f 8; dd if=/dev/zero of=f bs=64k status=none; truncate -s 1M f; $T/fsop fallocate f 0 0 99999; stat -c %s f"
+		both "head -c 60000 /dev/zero > g; trap '' XFSZ; ulimit -f 8; $T/fsop copy g h 60000; stat -c %s h"
+	done
+}
+
 # A daemon that is late to see that its mount ended leaves the next one alone.
 t_mount_again()
 {
