@@ -17,7 +17,7 @@
 /* Not known to mount(2) are: "user" and its kin, which mount(8) has seen to. */
 static const char *const ignored[] = {
 	"defaults", "_netdev", "nofail", "noauto", "auto", "user", "nouser",
-	"users", "nousers", "owner", "noowner", "group", "nogroup", "async",
+	"users", "nousers", "owner", "noowner", "group", "nogroup",
 	"default_permissions", "silent", "loud", "lazytime", "nolazytime",
 	"iversion", "noiversion", "mand", "nomand",
 };
@@ -40,7 +40,8 @@ static const struct {
 	{ "nostrictatime", 0, MS_STRICTATIME },
 	{ "nosymfollow", MS_NOSYMFOLLOW, 0 }, { "symfollow", 0, MS_NOSYMFOLLOW },
 	{ "remount", MS_REMOUNT, 0 },
-	{ "sync", MS_SYNCHRONOUS, 0 },	 { "dirsync", MS_DIRSYNC, 0 },
+	{ "sync", MS_SYNCHRONOUS, 0 },	 { "async", 0, MS_SYNCHRONOUS },
+	{ "dirsync", MS_DIRSYNC, 0 },	 { "nodirsync", 0, MS_DIRSYNC },
 };
 
 static bool parse_ms(struct options *o, const char *arg)
@@ -240,6 +241,9 @@ static int parse_arg(void *data, const char *arg, int key,
 		return parse_operand(o, arg);
 	if (*arg == '-')
 		return parse_dashed(o, arg);
+	/* between two commas */
+	if (!*arg)
+		return 0;
 	if (parse_ms(o, arg) || parse_switch(o, arg) || is_ignored(arg))
 		return 0;
 	return parse_value(o, arg);

@@ -529,6 +529,9 @@ t_usage()
 	says 1 'writeback and .*passthrough' "$MOUNT" "$L" "$M" -o writeback,passthrough
 	"$MOUNT" --help | grep -q ^usage
 	eq "$("$MOUNT" -V)" "mount.extfuse $(cat "$HERE/../../VERSION") (ABI $ABI)"
+	"$MOUNT" "$L" "$M" -o ",,ro,,$OPTS," -f
+	"$MOUNT" "$L" "$M" -o "" -o "$OPTS" -f
+	says 32 "No such file" "$MOUNT" "" "$M" -o "$OPTS" -f
 	"$MOUNT" -s "$L" "$M" -o nonsense,"$OPTS" -f
 	"$MOUNT" "$L" "$M" -o nonsense,"$OPTS" -sfnv
 	"$MOUNT" -o "$OPTS" -t fuse.extfuse "$L" "$M" -f
@@ -590,8 +593,9 @@ t_mount_table()
 	awk -v m="$M" '$2 == m { print $4 }' /proc/mounts | grep -q '^ro,nosuid,nodev,noexec,noatime'
 	fails 1 touch "$M/d/f"
 	down
-	mnt ro,rw
+	mnt ro,rw,sync,async,dirsync,nodirsync
 	touch "$M/d/f"
+	fails 1 grep " $M .*sync" /proc/mounts
 }
 
 t_remount()
