@@ -22,7 +22,11 @@ static const char *const ignored[] = {
 	"iversion", "noiversion", "mand", "nomand",
 };
 
-static const char *const ignored_prefixes[] = { "comment=", "x-", "X-" };
+/* The second line: of the mount table, from mount(8) for a remount. */
+static const char *const ignored_prefixes[] = {
+	"comment=", "x-", "X-",
+	"user_id=", "group_id=", "rootmode=", "fd=", "max_read=", "blksize=",
+};
 
 static const struct {
 	const char *name;
@@ -64,7 +68,7 @@ static bool is_ignored(const char *arg)
 	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		if (!strcmp(arg, ignored[i]))
 			return true;
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < sizeof(ignored_prefixes) / sizeof(ignored_prefixes[0]); i++)
 		if (!strncmp(arg, ignored_prefixes[i],
 			     strlen(ignored_prefixes[i])))
 			return true;

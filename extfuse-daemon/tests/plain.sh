@@ -605,6 +605,11 @@ t_remount()
 	"$MOUNT" "$L" "$M" -o "remount,rw,$OPTS"
 	touch "$M/d/f"
 	fails 32 "$MOUNT" "$L" "$T" -o "remount,ro,$OPTS"
+	# what mount(8) hands over if fstab has no line for it
+	"$MOUNT" "$L" "$M" -o "$(findmnt -n -o OPTIONS "$M"),remount,ro"
+	fails 1 touch "$M/d/f"
+	"$MOUNT" "$L" "$M" -o remount,rw,fd=3,rootmode=40000,max_read=4096,blksize=512
+	touch "$M/d/f"
 }
 
 t_remount_many()
