@@ -596,6 +596,13 @@ t_mount_table()
 	mnt ro,rw,sync,async,dirsync,nodirsync
 	touch "$M/d/f"
 	fails 1 grep " $M .*sync" /proc/mounts
+	# a line of more than 4096 bytes, with each space as \040
+	down
+	L="$L/$(printf '%250s/' {1..5})"
+	mkdir -p "$L"
+	mnt
+	says 32 "$M: busy" "$MOUNT" "$L" "$M" -o "$OPTS"
+	"$MOUNT" "$L" "$M" -o "remount,ro,$OPTS"
 }
 
 t_remount()
