@@ -148,10 +148,11 @@ static int serve(struct stackfs *fs, int live_fd)
 {
 	int err = start(fs);
 
+	/* Before the parent returns: the terminal may be closed at once. */
+	if (!err && !fs->opts.foreground)
+		detach();
 	report(live_fd, err);
 	if (!err) {
-		if (!fs->opts.foreground)
-			detach();
 		err = session_run(fs);
 		signals_stop();
 	}

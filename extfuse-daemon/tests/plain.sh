@@ -682,6 +682,18 @@ t_limits()
 	done
 }
 
+# It may be closed as soon as the command is over.
+t_terminal()
+{
+	local i
+	for i in $(seq 30); do
+		down
+		script -qec "'$MOUNT' '$L' '$M' -o '$OPTS'" /dev/null
+		sleep 0.05
+		mountpoint -q "$M"
+	done
+}
+
 # A daemon that is late to see that its mount ended leaves the next one alone.
 t_mount_again()
 {
