@@ -199,6 +199,17 @@ static int mount_extfuse(struct stackfs *fs)
 	return fs->opts.foreground ? serve(fs, -1) : daemonize(fs);
 }
 
+/* Descriptors 0 to 2 are open, and nobody else's are kept. */
+static void descriptors_init(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close_range(STDERR_FILENO + 1, ~0U, 0);
+}
+
 int main(int argc, char **argv)
 {
 	/* Half a megabyte of chunk pointers, most of them never touched. */
@@ -211,6 +222,7 @@ int main(int argc, char **argv)
 	};
 	int err;
 
+	descriptors_init();
 	log_init(false);
 	err = opts_parse(argc, argv, &fs.opts);
 	if (!err) {

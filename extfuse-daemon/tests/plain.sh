@@ -694,6 +694,25 @@ t_terminal()
 	done
 }
 
+t_closed_descriptors()
+{
+	down
+	mnt <&- >&- 2>&-
+	echo 1 > "$M/d/f"
+	eq "$(cat "$L/d/f")" 1
+	down
+	says 1 MOUNTPOINT "$MOUNT" "$L" <&-
+	mnt <&-
+	eq "$(cat "$M/d/f")" 1
+}
+
+t_inherited_descriptors()
+{
+	down
+	flock -n "$T/lock" "$MOUNT" "$L" "$M" -o "$OPTS"
+	flock -n "$T/lock" true
+}
+
 # A daemon that is late to see that its mount ended leaves the next one alone.
 t_mount_again()
 {
