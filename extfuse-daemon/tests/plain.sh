@@ -682,6 +682,23 @@ t_limits()
 	done
 }
 
+# Signals that find another mount there are not the last that are heard.
+t_signals_covered()
+{
+	local pid
+	pid=$(daemon)
+	mount -t tmpfs none "$M"
+	kill -TERM "$pid"
+	sleep 0.2
+	mountpoint "$M"
+	umount "$M"
+	echo 1 > "$M/d/f"
+	kill -TERM "$pid"
+	gone
+	unmounted
+	mnt
+}
+
 # It may be closed as soon as the command is over.
 t_terminal()
 {
