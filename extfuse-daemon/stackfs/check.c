@@ -3,6 +3,7 @@
  * What must be right before anything is mounted.
  */
 #include <errno.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <mntent.h>
 #include <stdlib.h>
@@ -79,16 +80,17 @@ static int check_lower(struct stackfs *fs)
 /* The source of the topmost mount at the mount point if it is one of ours. */
 static char *mounted_source(const char *mountpoint)
 {
-	char *source = NULL;
-	struct mntent *m;
+	/* Two paths, all of whose bytes may be written as \040, and options */
+	char *source = NULL, buf[2 * 4 * PATH_MAX + BUFSIZ];
 	FILE *f = setmntent("/proc/self/mounts", "re");
+	struct mntent m;
 
-	while (f && (m = getmntent(f))) {
-		if (strcmp(m->mnt_dir, mountpoint))
+	while (f && getmntent_r(f, &m, buf, sizeof(buf))) {
+		if (strcmp(m.mnt_dir, mountpoint))
 			continue;
 		free(source);
-		source = strcmp(m->mnt_type, "fuse.extfuse") ?
-			 NULL : strdup(m->mnt_fsname);
+		source = strcmp(m.mnt_type, "fuse.extfuse") ?
+			 NULL : strdup(m.mnt_fsname);
 	}
 	if (f)
 		endmntent(f);

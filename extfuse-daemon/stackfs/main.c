@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,6 +61,31 @@ static void detach(void)
 	dup2(null, STDERR_FILENO);
 	if (null > STDERR_FILENO)
 		close(null);
+}
+
+/*
+ * Whoever mounts, the daemon works for all.  What a process may write, the
+ * kernel sees to before it asks us.
+ */
+static void limits_lift(void)
+{
+	static const int limits[] = {
+		RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA,
+	};
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit rl;
+	size_t i;
+
+	for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		if (!setrlimit(limits[i], &none))
+			continue;
+		/* Without CAP_SYS_RESOURCE: as far as it goes. */
+		getrlimit(limits[i], &rl);
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(limits[i], &rl);
+		log_warn("resource limit %d stays at %llu", limits[i],
+			 (unsigned long long)rl.rlim_max);
+	}
 }
 
 static int start(struct stackfs *fs)
@@ -122,10 +148,11 @@ static int serve(struct stackfs *fs, int live_fd)
 {
 	int err = start(fs);
 
+	/* Before the parent returns: the terminal may be closed at once. */
+	if (!err && !fs->opts.foreground)
+		detach();
 	report(live_fd, err);
 	if (!err) {
-		if (!fs->opts.foreground)
-			detach();
 		err = session_run(fs);
 		signals_stop();
 	}
@@ -165,9 +192,22 @@ static int mount_extfuse(struct stackfs *fs)
 	err = check_mount(fs);
 	if (err || fs->opts.fake)
 		return err;
+	limits_lift();
 	signals_block();
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	return fs->opts.foreground ? serve(fs, -1) : daemonize(fs);
+}
+
+/* Descriptors 0 to 2 are open, and nobody else's are kept. */
+static void descriptors_init(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close_range(STDERR_FILENO + 1, ~0U, 0);
 }
 
 int main(int argc, char **argv)
@@ -182,6 +222,7 @@ int main(int argc, char **argv)
 	};
 	int err;
 
+	descriptors_init();
 	log_init(false);
 	err = opts_parse(argc, argv, &fs.opts);
 	if (!err) {

@@ -17,12 +17,16 @@
 /* Not known to mount(2) are: "user" and its kin, which mount(8) has seen to. */
 static const char *const ignored[] = {
 	"defaults", "_netdev", "nofail", "noauto", "auto", "user", "nouser",
-	"users", "nousers", "owner", "noowner", "group", "nogroup", "async",
+	"users", "nousers", "owner", "noowner", "group", "nogroup",
 	"default_permissions", "silent", "loud", "lazytime", "nolazytime",
 	"iversion", "noiversion", "mand", "nomand",
 };
 
-static const char *const ignored_prefixes[] = { "comment=", "x-", "X-" };
+/* The second line: of the mount table, from mount(8) for a remount. */
+static const char *const ignored_prefixes[] = {
+	"comment=", "x-", "X-",
+	"user_id=", "group_id=", "rootmode=", "fd=", "max_read=", "blksize=",
+};
 
 static const struct {
 	const char *name;
@@ -40,7 +44,8 @@ static const struct {
 	{ "nostrictatime", 0, MS_STRICTATIME },
 	{ "nosymfollow", MS_NOSYMFOLLOW, 0 }, { "symfollow", 0, MS_NOSYMFOLLOW },
 	{ "remount", MS_REMOUNT, 0 },
-	{ "sync", MS_SYNCHRONOUS, 0 },	 { "dirsync", MS_DIRSYNC, 0 },
+	{ "sync", MS_SYNCHRONOUS, 0 },	 { "async", 0, MS_SYNCHRONOUS },
+	{ "dirsync", MS_DIRSYNC, 0 },	 { "nodirsync", 0, MS_DIRSYNC },
 };
 
 static bool parse_ms(struct options *o, const char *arg)
@@ -63,7 +68,7 @@ static bool is_ignored(const char *arg)
 	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		if (!strcmp(arg, ignored[i]))
 			return true;
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < sizeof(ignored_prefixes) / sizeof(ignored_prefixes[0]); i++)
 		if (!strncmp(arg, ignored_prefixes[i],
 			     strlen(ignored_prefixes[i])))
 			return true;
@@ -240,6 +245,9 @@ static int parse_arg(void *data, const char *arg, int key,
 		return parse_operand(o, arg);
 	if (*arg == '-')
 		return parse_dashed(o, arg);
+	/* between two commas */
+	if (!*arg)
+		return 0;
 	if (parse_ms(o, arg) || parse_switch(o, arg) || is_ignored(arg))
 		return 0;
 	return parse_value(o, arg);

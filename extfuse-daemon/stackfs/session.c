@@ -218,16 +218,16 @@ int session_mount(struct stackfs *fs)
 	return 0;
 }
 
-bool session_unmount(struct stackfs *fs)
+int session_unmount(struct stackfs *fs)
 {
 	const char *mp = fs->opts.mountpoint;
 	int fd;
 
 	if (!fs->mnt_id || mount_id(fs) != fs->mnt_id)
-		return true;
+		return -ENOENT;
 	fs->mnt_id = 0;
 	if (!umount2(mp, 0))
-		return true;
+		return 0;
 	/* Busy: what was written to open files must get down before we go. */
 	fd = open(mp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0) {
@@ -235,7 +235,7 @@ bool session_unmount(struct stackfs *fs)
 		close(fd);
 	}
 	umount2(mp, MNT_DETACH);
-	return false;
+	return -EBUSY;
 }
 
 int session_status(const struct stackfs *fs, struct extfuse_status *st)

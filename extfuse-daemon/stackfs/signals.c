@@ -61,15 +61,19 @@ static void end_loop(struct stackfs *fs)
 static void *waiter_main(void *arg)
 {
 	struct stackfs *fs = arg;
+	int sig = 0, err = -ENOENT;
 	sigset_t set;
-	int sig;
 
 	end_signals(&set);
 	sigaddset(&set, SIG_WAKE);
-	while (sigwait(&set, &sig))
-		;
+	while (err == -ENOENT && !sigwait(&set, &sig) && sig != SIG_WAKE) {
+		err = session_unmount(fs);
+		if (err == -ENOENT)
+			log_warn("%s: not unmounted: the mount is covered or elsewhere",
+				 fs->opts.mountpoint);
+	}
 	/* The last unmount ends the loop, unless files are open. */
-	if (sig != SIG_WAKE && !session_unmount(fs))
+	if (err == -EBUSY)
 		end_loop(fs);
 	return NULL;
 }

@@ -288,9 +288,9 @@ int session_open(struct stackfs *fs);
 int session_mount(struct stackfs *fs);
 int session_init(struct stackfs *fs);
 int session_run(struct stackfs *fs);
-/** session_unmount() - unless something else is mounted there by now
- *  Returns false if the connection lives on because files are open. */
-bool session_unmount(struct stackfs *fs);
+/** session_unmount() - unless something else is mounted there by now (-ENOENT)
+ *  Returns -EBUSY if it lives on, unmounted, because files are open. */
+int session_unmount(struct stackfs *fs);
 /** session_status() - is the program attached, what was rejected? */
 int session_status(const struct stackfs *fs, struct extfuse_status *st);
 

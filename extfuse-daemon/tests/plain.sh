@@ -529,6 +529,9 @@ t_usage()
 	says 1 'writeback and .*passthrough' "$MOUNT" "$L" "$M" -o writeback,passthrough
 	"$MOUNT" --help | grep -q ^usage
 	eq "$("$MOUNT" -V)" "mount.extfuse $(cat "$HERE/../../VERSION") (ABI $ABI)"
+	"$MOUNT" "$L" "$M" -o ",,ro,,$OPTS," -f
+	"$MOUNT" "$L" "$M" -o "" -o "$OPTS" -f
+	says 32 "No such file" "$MOUNT" "" "$M" -o "$OPTS" -f
 	"$MOUNT" -s "$L" "$M" -o nonsense,"$OPTS" -f
 	"$MOUNT" "$L" "$M" -o nonsense,"$OPTS" -sfnv
 	"$MOUNT" -o "$OPTS" -t fuse.extfuse "$L" "$M" -f
@@ -590,8 +593,16 @@ t_mount_table()
 	awk -v m="$M" '$2 == m { print $4 }' /proc/mounts | grep -q '^ro,nosuid,nodev,noexec,noatime'
 	fails 1 touch "$M/d/f"
 	down
-	mnt ro,rw
+	mnt ro,rw,sync,async,dirsync,nodirsync
 	touch "$M/d/f"
+	fails 1 grep " $M .*sync" /proc/mounts
+	# a line of more than 4096 bytes, with each space as \040
+	down
+	L="$L/$(printf '%250s/' {1..5})"
+	mkdir -p "$L"
+	mnt
+	says 32 "$M: busy" "$MOUNT" "$L" "$M" -o "$OPTS"
+	"$MOUNT" "$L" "$M" -o "remount,ro,$OPTS"
 }
 
 t_remount()
@@ -601,6 +612,11 @@ t_remount()
 	"$MOUNT" "$L" "$M" -o "remount,rw,$OPTS"
 	touch "$M/d/f"
 	fails 32 "$MOUNT" "$L" "$T" -o "remount,ro,$OPTS"
+	# what mount(8) hands over if fstab has no line for it
+	"$MOUNT" "$L" "$M" -o "$(findmnt -n -o OPTIONS "$M"),remount,ro"
+	fails 1 touch "$M/d/f"
+	"$MOUNT" "$L" "$M" -o remount,rw,fd=3,rootmode=40000,max_read=4096,blksize=512
+	touch "$M/d/f"
 }
 
 t_remount_many()
@@ -642,6 +658,76 @@ t_signals()
 	unmounted
 	exec 8>&-
 	mnt
+}
+
+# Of who mounts, they are not the daemon's; of who writes, the kernel keeps them.
+t_limits()
+{
+	local mode limits capable=-SH
+	down
+	# what CAP_SYS_RESOURCE can do
+	(ulimit -c 0; ulimit -c 1) 2> /dev/null || capable=
+	(ulimit -f 1; mnt nopassthrough)
+	dd if=/dev/zero of="$M/d/f" bs=64k count=1 || [ -z "$capable" ]
+	rm "$M/d/f"
+	for mode in nopassthrough passthrough writeback; do
+		down
+		(ulimit ${capable:--S} -f 1 -t 3600 -v 100000000000 -d 100000000000; mnt $mode)
+		limits=$(prlimit --pid "$(daemon)" --fsize --cpu --as --data --noheadings --raw -o SOFT,HARD)
+		eq "$(sort -u <<< "$limits")" 'unlimited unlimited'
+		[ $mode != writeback ] && TIMES='%b|%T@|%C@' || TIMES=
+		both 'dd if=/dev/zero of=f bs=64k count=1 status=none; stat -c %s f; rm f'
+		both "trap '' XFSZ; ulimit -f 8; dd if=/dev/zero of=f bs=64k status=none; truncate -s 1M f; $T/fsop fallocate f 0 0 99999; stat -c %s f"
+		both "head -c 60000 /dev/zero > g; trap '' XFSZ; ulimit -f 8; $T/fsop copy g h 60000; stat -c %s h"
+	done
+}
+
+# Signals that find another mount there are not the last that are heard.
+t_signals_covered()
+{
+	local pid
+	pid=$(daemon)
+	mount -t tmpfs none "$M"
+	kill -TERM "$pid"
+	sleep 0.2
+	mountpoint "$M"
+	umount "$M"
+	echo 1 > "$M/d/f"
+	kill -TERM "$pid"
+	gone
+	unmounted
+	mnt
+}
+
+# It may be closed as soon as the command is over.
+t_terminal()
+{
+	local i
+	for i in $(seq 30); do
+		down
+		script -qec "'$MOUNT' '$L' '$M' -o '$OPTS'" /dev/null
+		sleep 0.05
+		mountpoint -q "$M"
+	done
+}
+
+t_closed_descriptors()
+{
+	down
+	mnt <&- >&- 2>&-
+	echo 1 > "$M/d/f"
+	eq "$(cat "$L/d/f")" 1
+	down
+	says 1 MOUNTPOINT "$MOUNT" "$L" <&-
+	mnt <&-
+	eq "$(cat "$M/d/f")" 1
+}
+
+t_inherited_descriptors()
+{
+	down
+	flock -n "$T/lock" "$MOUNT" "$L" "$M" -o "$OPTS"
+	flock -n "$T/lock" true
 }
 
 # A daemon that is late to see that its mount ended leaves the next one alone.
