@@ -3,11 +3,13 @@
  * What must be right before anything is mounted.
  */
 #include <errno.h>
+#include <linux/fs.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -52,6 +54,36 @@ static bool closes_silently(int fd)
 	       sf.f_type == BTRFS_SUPER_MAGIC || sf.f_type == TMPFS_MAGIC;
 }
 
+#ifndef NTFS3_SUPER_MAGIC
+#define NTFS3_SUPER_MAGIC	0x7366746e	/* fs/ntfs3/ntfs_fs.h */
+#endif
+#define HFS_SUPER_MAGIC		0x4244		/* fs/hfs/hfs.h */
+#define HFSPLUS_SUPER_MAGIC	0x482b		/* fs/hfsplus/hfsplus_raw.h */
+
+/* May two names be one that a change does not mention? (C1) */
+static bool folds_case(int fd)
+{
+	int flags = 0;
+	struct statfs sf;
+
+	if (!ioctl(fd, FS_IOC_GETFLAGS, &flags) && (flags & FS_CASEFOLD_FL))
+		return true;
+	if (fstatfs(fd, &sf))
+		return false;
+	switch ((uint32_t)sf.f_type) {
+	case MSDOS_SUPER_MAGIC:
+	case EXFAT_SUPER_MAGIC:
+	case NTFS3_SUPER_MAGIC:
+	case HFS_SUPER_MAGIC:
+	case HFSPLUS_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+		return true;
+	}
+	return false;
+}
+
 static int check_lower(struct stackfs *fs)
 {
 	struct statvfs sv;
@@ -73,6 +105,13 @@ static int check_lower(struct stackfs *fs)
 	}
 	fs->st_flags = sv.f_flag;
 	fs->silent_close = closes_silently(fs->root_fd);
+	if (folds_case(fs->root_fd) &&
+	    (fs->opts.entry_timeout || fs->opts.negative_timeout)) {
+		log_warn("%s: takes upper and lower case for one, so that no name is cached",
+			 fs->opts.lower);
+		fs->opts.entry_timeout = 0;
+		fs->opts.negative_timeout = 0;
+	}
 	xattr_probe(fs);
 	return fs->opts.watch ? watch_open(fs) : 0;
 }

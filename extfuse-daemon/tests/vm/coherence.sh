@@ -58,6 +58,48 @@ test_every_change() {
 	step rm -r "$m/e/d"
 }
 
+# Reads move the atime by a clock that is set, and by times that no 64 bits of ns hold
+test_access_times_of_other_years() {
+	local d=$mnt/d
+	mkdir "$lower/d"
+	sleep 1.1
+	touch -m -d 2300-01-01 "$lower/d"
+	xmount || return
+	for _ in 1 2 3; do
+		ls "$d" && stat "$d" >/dev/null || return
+		sleep 1.1
+	done
+	[[ $(stat -c '%X %Y' "$d") == "$(stat -c '%X %Y' "$lower/d")" ]] ||
+		fail "$(stat -c '%x %y' "$d"), not $(stat -c '%x %y' "$lower/d")" || return
+	touch "$lower/d"
+	sleep 1.1
+	xumount && xmount || return
+	for _ in 1 2 3; do
+		ls "$d" && stat "$d" >/dev/null || return
+		sleep 1.1
+	done
+	date -s '+2 days' >/dev/null || return
+	ls "$d" >/dev/null
+	[[ $(stat -c %X "$d") == "$(stat -c %X "$lower/d")" ]] ||
+		fail "clock set: $(stat -c %x "$d"), not $(stat -c %x "$lower/d")"
+	date -s '-2 days' >/dev/null
+}
+
+# What is one name below is not two above
+test_upper_and_lower_case() {
+	truncate -s 8M /tmp/fat
+	mkfs.vfat /tmp/fat >/dev/null && mount -o loop /tmp/fat "$lower" || fail "no vfat" || return
+	xmount 2>/tmp/said
+	grep -q "$lower: .*no name is cached" /tmp/said || fail "said: $(cat /tmp/said)"
+	! stat "$mnt/Foo" || fail "Foo is there"
+	echo hi >"$mnt/foo"
+	[[ $(<"$mnt/Foo") == hi ]] || fail "Foo is not there"
+	rm "$mnt/FOO" || fail "FOO is not there"
+	! stat "$mnt/foo" || fail "foo is there after rm FOO"
+	xumount
+	umount "$lower" && [[ -z $why ]]
+}
+
 # The file is unlinked and made anew while it is open (seed: counts by name)
 test_unlink_and_create_while_open() {
 	echo old >"$lower/f"
