@@ -51,6 +51,14 @@ static void op_tmpfile(char **a)
 	     "linkat");
 }
 
+/* Nothing but that: getfattr looks at attributes before */
+static void op_getxattr(char **a)
+{
+	char value[256];
+
+	must(getxattr(a[0], a[1], value, sizeof(value)) >= 0, a[1]);
+}
+
 static void op_fallocate(char **a)
 {
 	must(!fallocate(xopen(a[0], O_RDWR), atoi(a[1]), atol(a[2]),
@@ -390,6 +398,7 @@ static const struct {
 	void (*run)(char **a);
 } ops[] = {
 	{ "rename", 3, op_rename },	{ "tmpfile", 2, op_tmpfile },
+	{ "getxattr", 2, op_getxattr },
 	{ "fallocate", 4, op_fallocate }, { "copy", 3, op_copy },
 	{ "seek", 3, op_seek },		{ "mmap", 2, op_mmap },
 	{ "mmap", 3, op_mmap },

@@ -67,6 +67,25 @@ test_changes_are_seen_at_once() {
 	[[ $(watched overflows) == 0 ]] || fail "overflows: $(watched overflows)"
 }
 
+# A write takes a capability away, also one that the kernel could not know of when it began to write
+test_capabilities_do_not_outlive_a_write() {
+	local mode
+	for mode in passthrough nopassthrough; do
+		echo data >"$lower/f"
+		wmount "$mode" || return
+		exec 7<>"$mnt/f"
+		echo x >&7
+		setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 "$lower/f"
+		sleep 0.3
+		fsop getxattr "$mnt/f" security.capability || fail "$mode: not seen" || return
+		echo evil >&7
+		exec 7>&-
+		! fsop getxattr "$lower/f" security.capability || fail "$mode: the write left it below" || return
+		! fsop getxattr "$mnt/f" security.capability || fail "$mode: the mount still has it" || return
+		xumount
+	done
+}
+
 # What a reader has seen, pages and all
 test_data_is_seen_at_once() {
 	local mode i
