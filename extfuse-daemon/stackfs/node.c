@@ -322,6 +322,14 @@ struct node *node_find(struct nodes *t, dev_t dev, ino_t ino)
 	return n;
 }
 
+/* One to one on each device; two may meet by chance, once in some 2^32 inodes. */
+uint64_t nodes_ino(const struct nodes *t, dev_t dev, ino_t ino)
+{
+	if (dev == t->root_dev)
+		return ino;
+	return extfuse_hash_step(extfuse_hash_step(0, dev), ino);
+}
+
 static void node_publish(struct nodes *t, struct node *n)
 {
 	cache_node_add(t->cache, n->id);

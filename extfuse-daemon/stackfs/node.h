@@ -151,6 +151,11 @@ struct node *node_find(struct nodes *t, dev_t dev, ino_t ino);
 int node_make(struct nodes *t, int fd, const struct stat *st,
 	      struct node **np);
 
+/** nodes_ino() - the number by which the mount shows a lower inode: its own on the
+ *  lower root's device.  Other devices have the same numbers, and the mount shows
+ *  all of them as one: there the device is mixed in */
+uint64_t nodes_ino(const struct nodes *t, dev_t dev, ino_t ino);
+
 /** node_replied() - an entry is about to be replied (or was not: -1) */
 static inline void node_replied(struct node *n, int64_t count)
 {

@@ -498,6 +498,38 @@ t_over_itself()
 	umount "$L"
 }
 
+# --- other devices below ---------------------------------------------------
+
+# Three of them, whose inode numbers are the same
+devices()
+{
+	down
+	mount -t tmpfs none "$L"
+	mkdir "$L/d" "$L/sub" "$L/sub2"
+	mount -t tmpfs none "$L/sub"
+	mount -t tmpfs none "$L/sub2"
+	mnt "${1:-}"
+}
+
+t_inode_numbers()
+{
+	local i
+	devices
+	for i in d sub sub2; do echo "$i" > "$M/$i/f"; done
+	eq "$(find "$M" | wc -l)" 7
+	eq "$(find "$M" -printf '%i\n' | sort -u | wc -l)" 7
+	# As it is listed, looked up, and after it was written to
+	for i in d sub sub2; do
+		exec 8>> "$M/$i/f"
+		echo more >&8
+		eq "$(stat -c %i "$M/$i/f") f" "$(ls -i "$M/$i")"
+		exec 8>&-
+	done
+	eq "$(stat -c %i "$M/d/f")" "$(stat -c %i "$L/d/f")"
+	cp "$M/d/f" "$M/sub/f"
+	eq "$(du -a "$M" | wc -l)" 7
+}
+
 # --- mount.extfuse -------------------------------------------------------
 
 # says CODE PATTERN COMMAND...: fails with that code and message
