@@ -40,15 +40,18 @@ static int real_path(char **path)
 	return 0;
 }
 
-/* File systems of which it is known that close() reports nothing, ever. */
-static bool closes_silently(int fd)
+/* What is known of some file systems only. */
+static void check_type(struct stackfs *fs)
 {
 	struct statfs sf;
 
-	if (fstatfs(fd, &sf))
-		return false;
-	return sf.f_type == EXT4_SUPER_MAGIC || sf.f_type == XFS_SUPER_MAGIC ||
-	       sf.f_type == BTRFS_SUPER_MAGIC || sf.f_type == TMPFS_MAGIC;
+	if (fstatfs(fs->root_fd, &sf))
+		return;
+	fs->silent_close = sf.f_type == EXT4_SUPER_MAGIC ||
+			   sf.f_type == XFS_SUPER_MAGIC ||
+			   sf.f_type == BTRFS_SUPER_MAGIC ||
+			   sf.f_type == TMPFS_MAGIC;
+	fs->splice = sf.f_type != FUSE_SUPER_MAGIC;
 }
 
 static int check_lower(struct stackfs *fs)
@@ -71,7 +74,7 @@ static int check_lower(struct stackfs *fs)
 		return EXIT_MOUNT;
 	}
 	fs->st_flags = sv.f_flag;
-	fs->silent_close = closes_silently(fs->root_fd);
+	check_type(fs);
 	xattr_probe(fs);
 	return fs->opts.watch ? watch_open(fs) : 0;
 }

@@ -107,7 +107,8 @@ struct dirhandle;
  * @noxattr:	an empty list of extended attributes means ENODATA for each
  * @acl:	the lower file system has POSIX ACLs
  * @st_flags:	ST_* of the lower mount
- * @silent_close: closing a file of the lower root's device reports no error
+ * @silent_close: closing a file of the lower root's device reports no error, ever
+ * @splice:	files of the lower root's device may be spliced from (io.c)
  * @handles:	open files and directories
  * @streams:	directories that are read without being open (dir.c)
  * @ops:	requests that reached the daemon, by opcode
@@ -135,6 +136,7 @@ struct stackfs {
 	unsigned long st_flags;
 	struct watch watch;
 	bool silent_close;
+	bool splice;
 	pthread_mutex_t handles_lock;
 	struct handle *handles;
 	struct dirhandle *streams[STACKFS_STREAMS];

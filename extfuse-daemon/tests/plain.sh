@@ -530,6 +530,24 @@ t_inode_numbers()
 	eq "$(du -a "$M" | wc -l)" 7
 }
 
+# As a file system may do that is not of the kernel's own
+t_short_reads()
+{
+	local i
+	[ -x "$BUILD/tests/oddfs" ] || { echo "no oddfs"; exit 77; }
+	down
+	"$BUILD/tests/oddfs" short "$L"
+	cksum < "$L/f" > "$T/want"
+	for i in nopassthrough nopassthrough,attr_timeout=0; do
+		mnt $i
+		cksum < "$M/f" | diff "$T/want" -
+		eq "$(dd if="$M/f" bs=30000 iflag=direct status=none | wc -c)" 100000
+		down
+	done
+	umount "$L"
+	mnt
+}
+
 # --- mount.extfuse -------------------------------------------------------
 
 # says CODE PATTERN COMMAND...: fails with that code and message
