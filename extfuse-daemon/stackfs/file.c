@@ -14,8 +14,9 @@
 
 /*
  * O_DIRECT is dropped: requests carry data at no particular alignment.  So is
- * O_APPEND, which each write tells of its own (io.c).  With passthrough the
- * kernel opens the lower file once more, with the caller's flags.  With a
+ * O_APPEND, which each write tells of its own (io.c), unless the file is
+ * append-only.  With passthrough the kernel opens the lower file once more, with
+ * the caller's flags.  With a
  * writeback cache the kernel reads what it writes.
  */
 static int lower_flags(const struct stackfs *fs, int flags)
@@ -43,11 +44,13 @@ static void file_destroy(struct stackfs *fs, struct handle *h)
 static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
 {
 	struct file *f = malloc(sizeof(*f));
+	int flags = fcntl(fd, F_GETFL);
 
 	if (!f)
 		return NULL;
 	f->fd = fd;
-	f->writes = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+	f->writes = (flags & O_ACCMODE) != O_RDONLY;
+	f->appends = flags & O_APPEND;
 	f->node = node_get(&fs->nodes, n->id);
 	if (f->writes)
 		cache_writers(fs->cache, n->id, 1);
@@ -140,17 +143,30 @@ static int open_truncate(fuse_req_t req, const struct ref *r, int flags)
 	return fd;
 }
 
+/*
+ * A lower file that can only be appended to opens for nothing else.  What the
+ * kernel writes back later, or has mapped by passthrough, would have no such bounds.
+ */
+static bool may_append(struct stackfs *fs, const struct node *n, int flags)
+{
+	return (flags & O_APPEND) && !fs->opts.writeback &&
+	       !backing_used(fs, n);
+}
+
 static int open_lower(fuse_req_t req, const struct ref *r, int flags)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
+	int lower = lower_flags(fs, flags), fd;
 
 	/* Opening a FIFO or a device is the kernel's own business. */
 	if (!S_ISREG(r->node->type))
 		return -EINVAL;
-	flags = lower_flags(fs, flags);
-	if (flags & O_TRUNC)
-		return open_truncate(req, r, flags);
-	return open_node(fs, r->fd, flags);
+	if (lower & O_TRUNC)
+		return open_truncate(req, r, lower);
+	fd = open_node(fs, r->fd, lower);
+	if (fd == -EPERM && may_append(fs, r->node, flags))
+		fd = open_node(fs, r->fd, lower | O_APPEND);
+	return fd;
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

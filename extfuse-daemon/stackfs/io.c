@@ -85,6 +85,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
  * were stored to through a mapping go where they belong, though the file that
  * they come from may be open for appending.  A writeback cache knows the end of
  * the file better than the lower file does.
+ *
+ * An append-only file takes all for appended: what is not must not get there.
  */
 static ssize_t write_lower(const struct stackfs *fs, const char *buf,
 			   size_t size, off_t off,
@@ -93,9 +95,11 @@ static ssize_t write_lower(const struct stackfs *fs, const char *buf,
 	const struct iovec iov = { (char *)buf, size };
 	bool append = (fi->flags & O_APPEND) && !fi->writepage &&
 		      !fs->opts.writeback;
-	ssize_t n = pwritev2(file_of(fi)->fd, &iov, 1, off,
-			     append ? RWF_APPEND : 0);
+	ssize_t n;
 
+	if (file_of(fi)->appends && !append)
+		return -EPERM;
+	n = pwritev2(file_of(fi)->fd, &iov, 1, off, append ? RWF_APPEND : 0);
 	return n < 0 ? -errno : n;
 }
 

@@ -235,12 +235,14 @@ void handles_free(struct stackfs *fs);
 
 /* backing.c */
 
-/* An open file; @backing_id 0: its data goes through the daemon. */
+/* An open file; @backing_id 0: its data goes through the daemon; @appends: @fd
+ * is open for appending, as the lower file is good for nothing else */
 struct file {
 	struct handle handle;
 	int fd;
 	int32_t backing_id;
 	bool writes;
+	bool appends;
 	struct node *node;
 };
 
@@ -253,6 +255,8 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
 /** backing_attach() - decide how the file does its I/O */
 void backing_attach(struct stackfs *fs, struct file *f);
 void backing_detach(struct stackfs *fs, struct file *f);
+/** backing_used() - does the kernel have the node's lower file? */
+bool backing_used(struct stackfs *fs, const struct node *n);
 /** backing_freed() - nodes_init()'s callback */
 void backing_freed(void *stackfs, struct node *n);
 

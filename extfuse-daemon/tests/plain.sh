@@ -260,6 +260,34 @@ t_mmap()
 	eq "$(cksum < "$M/d/f")" "$(cksum < "$L/d/f")"
 }
 
+# chattr +a: the lower file system may have no such thing
+t_append_only()
+{
+	local i j
+	: > "$L/d/probe"
+	chattr +a "$L/d/probe" 2> /dev/null || { echo "no append-only files on the lower file system"; exit 77; }
+	chattr -a "$L/d/probe"
+	rm "$L/d/probe"
+	trap 'chattr -Rf -a "$L/d" "$R/d" || true' EXIT
+	for i in passthrough nopassthrough writeback; do
+		down
+		for j in "$L" "$R"; do echo first > "$j/d/$i"; done
+		mnt $i
+		[ $i != writeback ] || TIMES=
+		chattr +a "$L/d/$i" "$R/d/$i"
+		if [ $i != writeback ]; then
+			both "echo second >> $i; cat $i; echo 3 >> $i; wc -c $i; cat $i"
+			both "exec 8>> $i; echo 4 >&8; echo 5 >> $i; echo 6 >&8; cat $i"
+			both "exec 8< $i; echo 7 >> $i; cat <&8"
+		fi
+		both "echo no > $i; echo no 1<> $i; truncate -s 0 $i; dd if=/dev/zero of=$i count=1 conv=notrunc,nocreat; cat $i"
+		# nor by a mapping, which is refused or fails to be written
+		if "$T/fsop" mmap "$M/d/$i" stored 02000; then exit 1; fi
+		chattr -a "$L/d/$i" "$R/d/$i"
+		both "cat $i; echo >> $i; rm $i"
+	done
+}
+
 t_names()
 {
 	local n255 n256
