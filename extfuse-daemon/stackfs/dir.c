@@ -79,7 +79,7 @@ static int dir_new(struct stackfs *fs, const struct ref *r, int flags,
 		return -ENOMEM;
 	do
 		fd = openat(r->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC |
-			    (flags & O_NOATIME));
+			    noatime_flag(fs, S_IFDIR) | (flags & O_NOATIME));
 	while (fd < 0 && nodes_fd_relieve(&fs->nodes, errno));
 	if (fd < 0) {
 		err = -errno;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "change.h"
@@ -25,7 +26,16 @@ static int lower_flags(const struct stackfs *fs, int flags)
 		   O_APPEND);
 	if (fs->opts.writeback && (flags & O_ACCMODE) == O_WRONLY)
 		flags = (flags & ~O_ACCMODE) | O_RDWR;
-	return flags | O_CLOEXEC;
+	return flags | noatime_flag(fs, S_IFREG) | O_CLOEXEC;
+}
+
+int noatime_flag(const struct stackfs *fs, mode_t type)
+{
+	unsigned long flags = MS_NOATIME | MS_RDONLY;
+
+	if (S_ISDIR(type))
+		flags |= MS_NODIRATIME;
+	return fs->opts.ms_flags & flags ? O_NOATIME : 0;
 }
 
 static void file_destroy(struct stackfs *fs, struct handle *h)
@@ -112,7 +122,7 @@ int file_fd_get(struct stackfs *fs, fuse_ino_t ino,
 	fd = ref_get(fs, ino, &r);
 	if (fd)
 		return fd;
-	fd = open_node(fs, r.fd, O_RDONLY | O_CLOEXEC);
+	fd = open_node(fs, r.fd, lower_flags(fs, O_RDONLY));
 	ref_put(fs, &r);
 	return fd;
 }

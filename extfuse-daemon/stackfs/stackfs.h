@@ -262,6 +262,10 @@ void backing_freed(void *stackfs, struct node *n);
 
 /* file.c */
 
+/** noatime_flag() - O_NOATIME if reading a file of this type through the mount
+ *  shall not move the lower one's atime */
+int noatime_flag(const struct stackfs *fs, mode_t type);
+
 /** file_fd_get() - the descriptor of an open file or -errno; until put.  A file
  *  that the kernel opened without us has none but for the time of a request */
 int file_fd_get(struct stackfs *fs, fuse_ino_t ino,

@@ -304,6 +304,40 @@ t_times()
 	both 'touch -d @-5 a; stat -c %Y a; mkdir x; touch -d @7 x; : > x/y; [ $(stat -c %Y x) -gt 7 ] && echo moved'
 }
 
+# moves_atime PATH: does reading it through the mount move the lower one's?
+moves_atime()
+{
+	touch -a -d @1000 "$L/$1"
+	if [ -d "$L/$1" ]; then ls "$M/$1"; else cat "$M/$1"; fi > /dev/null
+	[ "$(stat -c %X "$L/$1")" != 1000 ]
+}
+
+# As the mount's flags say, whatever those of the lower mount are
+t_noatime()
+{
+	local i modes=nopassthrough
+	echo 1 > "$L/d/f"
+	moves_atime d/f || { echo "reads of the lower file system move no atime"; exit 77; }
+	# Passthrough is the kernel's, and only ours knows
+	[[ $OPTS == *extfuse=off* ]] || modes="nopassthrough passthrough"
+	for i in $modes; do
+		down
+		mnt $i,noatime
+		if moves_atime d/f || moves_atime d; then exit 1; fi
+		down
+		mnt $i,ro
+		if moves_atime d/f || moves_atime d; then exit 1; fi
+		down
+		mnt $i,nodiratime
+		moves_atime d/f
+		if moves_atime d; then exit 1; fi
+		down
+		mnt $i
+		moves_atime d/f
+		moves_atime d
+	done
+}
+
 t_statfs()
 {
 	eq "$(stat -f -c '%b %S %c %l' "$M")" "$(stat -f -c '%b %S %c %l' "$L")"
