@@ -304,6 +304,25 @@ t_times()
 	both 'touch -d @-5 a; stat -c %Y a; mkdir x; touch -d @7 x; : > x/y; [ $(stat -c %Y x) -gt 7 ] && echo moved'
 }
 
+# chown() of nothing moves ctime
+t_chown_of_nothing()
+{
+	cat > "$T/nothing" <<-'END'
+		import os, stat, sys, time
+		for f in sys.argv[1:]:
+		    old = os.lstat(f)
+		    time.sleep(0.02)
+		    os.chown(f, -1, -1, follow_symlinks=False)
+		    new = os.lstat(f)
+		    print(f, "moved" if new.st_ctime_ns > old.st_ctime_ns else "same",
+			  new.st_mtime_ns == old.st_mtime_ns, oct(new.st_mode))
+	END
+	both "echo 1 > f; mkdir s; chmod 2770 s; ln -s f l; echo 1 > x; chmod 6755 x; mkfifo p; python3 $T/nothing f s l x p"
+	both "chmod 666 f; as $USER1 $GROUP1 python3 $T/nothing f"
+	# a write costs capabilities, which is no reason to lose setuid
+	both "cp /bin/true t; chmod 4755 t; setcap cap_net_raw+ep t; chmod 4755 t; echo >> t; getcap t; stat -c %a t"
+}
+
 # moves_atime PATH: does reading it through the mount move the lower one's?
 moves_atime()
 {
