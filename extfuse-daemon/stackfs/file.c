@@ -356,18 +356,33 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 		fuse_reply_err(req, -err);
 }
 
-/* Errors of the lower file system that close() would report. */
+/*
+ * What the lower file system reports when a file is closed.  Without a descriptor
+ * that can be, what is dirty is written and waited for, which says if that
+ * failed; unheard is then what it would have reported of the close alone.
+ */
+static int close_error(struct stackfs *fs, int fd)
+{
+	int copy, err;
+
+	do
+		copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	while (copy < 0 && nodes_fd_relieve(&fs->nodes, errno));
+	if (copy >= 0)
+		err = close(copy);
+	else
+		err = sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT);
+	return err ? errno : 0;
+}
+
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct file *f = file_of(fi);
-	int fd, err = 0;
+	int err = 0;
 
 	(void)ino;
-	if (f && f->writes) {
-		fd = dup(f->fd);
-		if (fd < 0 || close(fd))
-			err = errno;
-	}
+	if (f && f->writes)
+		err = close_error(fuse_req_userdata(req), f->fd);
 	fuse_reply_err(req, err);
 }
 

@@ -120,6 +120,30 @@ t_emfile_below()
 	eq "$(cat "$M/sub/7" | wc -l)" 2
 }
 
+# What was written is no worse for there being no descriptor left
+t_emfile_close()
+{
+	devices
+	cat > "$T/fill" <<-'END'
+		import os, sys
+		files = []
+		try:
+		    for i in range(200):
+		        files.append(os.open("%s/%d" % (sys.argv[1], i), os.O_CREAT | os.O_WRONLY))
+		except OSError as e:
+		    print(e.strerror)
+		for f in files:
+		    os.write(f, b"data")
+		    os.close(f)
+		print(len(files) > 20)
+	END
+	prlimit --pid "$(daemon)" --nofile=64:
+	# not silent at its close: another device than the lower root's
+	eq "$(python3 "$T/fill" "$M/sub" | tr '\n' ' ')" "Too many open files True "
+	eq "$(cat "$L"/sub/* | tr -d data)" ""
+	eq "$(cat "$L/sub/9")" data
+}
+
 # A disk whose reads, then whose writes fail
 t_eio()
 {
