@@ -611,6 +611,26 @@ t_inode_numbers()
 	eq "$(du -a "$M" | wc -l)" 7
 }
 
+# In use below is what the kernel knows, and no longer than that
+t_umount_below()
+{
+	local i
+	devices
+	echo 1 > "$M/sub/f"
+	ls -lR "$M" > /dev/null
+	if "$STAT" --json "$M" | grep -q '"mode":"plain"'; then
+		for i in $(seq 50); do
+			echo 2 > /proc/sys/vm/drop_caches
+			umount "$L/sub" 2> /dev/null && break
+			sleep 0.1
+		done
+		eq "$(ls "$M/sub")" ""
+	fi
+	down
+	umount "$L/sub2"
+	mnt
+}
+
 # As a file system may do that is not of the kernel's own
 t_short_reads()
 {
