@@ -162,17 +162,22 @@ static __always_inline __u64 node_read_attr(struct extfuse_node *node,
 	return deadline;
 }
 
-/* The one writer of a row's cached part; others give way. */
+/*
+ * The one writer of a row's cached part; others give way.  The inode number is
+ * the daemon's to choose, and not always the lower one: the row's stays.
+ */
 static __always_inline void node_publish(struct extfuse_node *node, __u64 epoch,
 					 const struct fuse_attr *attr)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
+	__u64 ino = READ_ONCE(node->attr.ino);
 	__u32 seq = READ_ONCE(node->seq);
 
-	if (!attr_timeout || (seq & 1) ||
+	if (!attr_timeout || !ino || (seq & 1) ||
 	    __sync_val_compare_and_swap(&node->seq, seq, seq + 1) != seq)
 		return;
 	__builtin_memcpy(&node->attr, attr, sizeof(*attr));
+	WRITE_ONCE(node->attr.ino, ino);
 	WRITE_ONCE(node->attr_deadline,
 		   attr_timeout > ~now ? ~0ULL : now + attr_timeout);
 	WRITE_ONCE(node->atime_until, 0);

@@ -151,6 +151,7 @@ void cache_node_add(struct cache *c, uint64_t nodeid)
 	STORE(&node->changing, 0);
 	STORE(&node->xattr_changing, 0);
 	STORE(&node->backing_id, 0);
+	STORE(&node->attr.ino, 0);
 	ADD(&c->used_nodes, 1);
 	STORE(&node->nodeid, nodeid);
 }

@@ -36,7 +36,6 @@ void ref_put(struct stackfs *fs, struct ref *r)
 static void attr_fill(struct fuse_attr *a, const struct stat *st)
 {
 	*a = (struct fuse_attr) {
-		.ino = st->st_ino,
 		.size = st->st_size,
 		.blocks = st->st_blocks,
 		.atime = st->st_atim.tv_sec,
@@ -88,6 +87,7 @@ void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 
 	*out = (struct fuse_attr_out) { 0 };
 	attr_fill(&out->attr, st);
+	out->attr.ino = nodes_ino(&fs->nodes, n->dev, n->ino);
 	if (timeout)
 		attr_insert(fs->cache, n->id, epoch, &out->attr, timeout,
 			       atime_until(fs, n, st));

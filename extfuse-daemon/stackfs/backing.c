@@ -71,6 +71,27 @@ void backing_freed(void *stackfs, struct node *n)
 	atomic_fetch_sub(&kept, 1);
 }
 
+bool backing_used(struct stackfs *fs, const struct node *n)
+{
+	pthread_mutex_t *stripe = node_stripe(&fs->nodes, n->index);
+	bool used;
+
+	pthread_mutex_lock(stripe);
+	used = n->backing_id;
+	pthread_mutex_unlock(stripe);
+	return used;
+}
+
+/* By passthrough what is there could be stored over, through a mapping. */
+static bool append_only(const struct file *f)
+{
+	struct statx stx;
+
+	return f->appends ||
+	       (!statx(f->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &stx) &&
+		(stx.stx_attributes & STATX_ATTR_APPEND));
+}
+
 void backing_attach(struct stackfs *fs, struct file *f)
 {
 	pthread_mutex_t *stripe = node_stripe(&fs->nodes, f->node->index);
@@ -82,7 +103,8 @@ void backing_attach(struct stackfs *fs, struct file *f)
 	pthread_mutex_lock(stripe);
 	/* C1: writes that bypass the daemon must be seen by the program. */
 	if (!n->backing_id && !n->cached_opens &&
-	    (!fs->cache || cache_has_node(fs->cache, n->id))) {
+	    (!fs->cache || cache_has_node(fs->cache, n->id)) &&
+	    !append_only(f)) {
 		n->backing_id = backing_open(fs, f->fd);
 		backing_keep(fs, f);
 	}

@@ -43,34 +43,42 @@ static int real_path(char **path)
 	return 0;
 }
 
-/* File systems of which it is known that close() reports nothing, ever. */
-static bool closes_silently(int fd)
-{
-	struct statfs sf;
-
-	if (fstatfs(fd, &sf))
-		return false;
-	return sf.f_type == EXT4_SUPER_MAGIC || sf.f_type == XFS_SUPER_MAGIC ||
-	       sf.f_type == BTRFS_SUPER_MAGIC || sf.f_type == TMPFS_MAGIC;
-}
-
 #ifndef NTFS3_SUPER_MAGIC
 #define NTFS3_SUPER_MAGIC	0x7366746e	/* fs/ntfs3/ntfs_fs.h */
 #endif
 #define HFS_SUPER_MAGIC		0x4244		/* fs/hfs/hfs.h */
 #define HFSPLUS_SUPER_MAGIC	0x482b		/* fs/hfsplus/hfsplus_raw.h */
 
-/* May two names be one that a change does not mention? (C1) */
-static bool folds_case(int fd)
+/* A change of one name may be one of another, which nobody is told of (C1). */
+static void folds_case(struct stackfs *fs)
 {
-	int flags = 0;
-	struct statfs sf;
+	if (!fs->opts.entry_timeout && !fs->opts.negative_timeout)
+		return;
+	log_warn("%s: takes upper and lower case for one, so that no name is cached",
+		 fs->opts.lower);
+	fs->opts.entry_timeout = 0;
+	fs->opts.negative_timeout = 0;
+}
 
-	if (!ioctl(fd, FS_IOC_GETFLAGS, &flags) && (flags & FS_CASEFOLD_FL))
-		return true;
-	if (fstatfs(fd, &sf))
-		return false;
+/* What is known of some file systems only. */
+static void check_type(struct stackfs *fs)
+{
+	struct statfs sf;
+	int flags = 0;
+
+	if (fstatfs(fs->root_fd, &sf))
+		return;
+	fs->splice = true;
 	switch ((uint32_t)sf.f_type) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+		fs->silent_close = true;
+		break;
+	case FUSE_SUPER_MAGIC:
+		fs->splice = false;
+		break;
 	case MSDOS_SUPER_MAGIC:
 	case EXFAT_SUPER_MAGIC:
 	case NTFS3_SUPER_MAGIC:
@@ -79,9 +87,11 @@ static bool folds_case(int fd)
 	case CIFS_SUPER_MAGIC:
 	case SMB2_SUPER_MAGIC:
 	case SMB_SUPER_MAGIC:
-		return true;
+		folds_case(fs);
 	}
-	return false;
+	if (!ioctl(fs->root_fd, FS_IOC_GETFLAGS, &flags) &&
+	    (flags & FS_CASEFOLD_FL))
+		folds_case(fs);
 }
 
 static int check_lower(struct stackfs *fs)
@@ -104,14 +114,7 @@ static int check_lower(struct stackfs *fs)
 		return EXIT_MOUNT;
 	}
 	fs->st_flags = sv.f_flag;
-	fs->silent_close = closes_silently(fs->root_fd);
-	if (folds_case(fs->root_fd) &&
-	    (fs->opts.entry_timeout || fs->opts.negative_timeout)) {
-		log_warn("%s: takes upper and lower case for one, so that no name is cached",
-			 fs->opts.lower);
-		fs->opts.entry_timeout = 0;
-		fs->opts.negative_timeout = 0;
-	}
+	check_type(fs);
 	xattr_probe(fs);
 	return fs->opts.watch ? watch_open(fs) : 0;
 }

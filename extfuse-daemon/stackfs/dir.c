@@ -79,7 +79,7 @@ static int dir_new(struct stackfs *fs, const struct ref *r, int flags,
 		return -ENOMEM;
 	do
 		fd = openat(r->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC |
-			    (flags & O_NOATIME));
+			    noatime_flag(fs, S_IFDIR) | (flags & O_NOATIME));
 	while (fd < 0 && nodes_fd_relieve(&fs->nodes, errno));
 	if (fd < 0) {
 		err = -errno;
@@ -225,7 +225,7 @@ static bool has_room(const struct dirbuf *b, const struct dirent *de)
 	       b->size - b->used;
 }
 
-static void add_entry(struct dirbuf *b, const struct dirent *de)
+static void add_entry(struct dirbuf *b, const struct dirent *de, uint64_t ino)
 {
 	size_t len = strlen(de->d_name);
 	size_t size = FUSE_DIRENT_ALIGN(head_size(b) + len);
@@ -235,7 +235,7 @@ static void add_entry(struct dirbuf *b, const struct dirent *de)
 	memset(at, 0, size);
 	if (b->plus)
 		out = &((struct fuse_direntplus *)at)->dirent;
-	out->ino = de->d_ino;
+	out->ino = ino;
 	out->off = de->d_off;
 	out->namelen = len;
 	out->type = de->d_type;
@@ -285,7 +285,9 @@ static struct dirent *dir_next(struct dirhandle *d)
 	return d->next;
 }
 
-static int dir_fill(struct dirhandle *d, struct dirbuf *b, off_t off)
+/* A mount point is listed with what it covers, as readdir(3) does it anywhere. */
+static int dir_fill(const struct stackfs *fs, struct dirhandle *d,
+		    struct dirbuf *b, off_t off)
 {
 	struct dirent *de;
 
@@ -295,7 +297,7 @@ static int dir_fill(struct dirhandle *d, struct dirbuf *b, off_t off)
 		d->pos = off;
 	}
 	while ((de = dir_next(d)) && has_room(b, de)) {
-		add_entry(b, de);
+		add_entry(b, de, nodes_ino(&fs->nodes, d->node->dev, de->d_ino));
 		d->pos = de->d_off;
 		d->next = NULL;
 	}
@@ -325,7 +327,7 @@ static int dir_read_names(struct stackfs *fs, const struct ref *r,
 	int err;
 
 	watch = cache_read_begin(fs->cache, id);
-	err = dir_fill(d, b, off);
+	err = dir_fill(fs, d, b, off);
 	cache_read_end(fs->cache, id, watch);
 	return err || !watch.change ? err : attr_read(fs, r, &attr);
 }

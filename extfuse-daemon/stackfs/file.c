@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "change.h"
@@ -14,8 +15,9 @@
 
 /*
  * O_DIRECT is dropped: requests carry data at no particular alignment.  So is
- * O_APPEND, which each write tells of its own (io.c).  With passthrough the
- * kernel opens the lower file once more, with the caller's flags.  With a
+ * O_APPEND, which each write tells of its own (io.c), unless the file is
+ * append-only.  With passthrough the kernel opens the lower file once more, with
+ * the caller's flags.  With a
  * writeback cache the kernel reads what it writes.
  */
 static int lower_flags(const struct stackfs *fs, int flags)
@@ -24,7 +26,16 @@ static int lower_flags(const struct stackfs *fs, int flags)
 		   O_APPEND);
 	if (fs->opts.writeback && (flags & O_ACCMODE) == O_WRONLY)
 		flags = (flags & ~O_ACCMODE) | O_RDWR;
-	return flags | O_CLOEXEC;
+	return flags | noatime_flag(fs, S_IFREG) | O_CLOEXEC;
+}
+
+int noatime_flag(const struct stackfs *fs, mode_t type)
+{
+	unsigned long flags = MS_NOATIME | MS_RDONLY;
+
+	if (S_ISDIR(type))
+		flags |= MS_NODIRATIME;
+	return fs->opts.ms_flags & flags ? O_NOATIME : 0;
 }
 
 static void file_destroy(struct stackfs *fs, struct handle *h)
@@ -43,11 +54,13 @@ static void file_destroy(struct stackfs *fs, struct handle *h)
 static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
 {
 	struct file *f = malloc(sizeof(*f));
+	int flags = fcntl(fd, F_GETFL);
 
 	if (!f)
 		return NULL;
 	f->fd = fd;
-	f->writes = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+	f->writes = (flags & O_ACCMODE) != O_RDONLY;
+	f->appends = flags & O_APPEND;
 	f->node = node_get(&fs->nodes, n->id);
 	if (f->writes)
 		cache_writers(fs->cache, n->id, 1);
@@ -109,7 +122,7 @@ int file_fd_get(struct stackfs *fs, fuse_ino_t ino,
 	fd = ref_get(fs, ino, &r);
 	if (fd)
 		return fd;
-	fd = open_node(fs, r.fd, O_RDONLY | O_CLOEXEC);
+	fd = open_node(fs, r.fd, lower_flags(fs, O_RDONLY));
 	ref_put(fs, &r);
 	return fd;
 }
@@ -140,17 +153,30 @@ static int open_truncate(fuse_req_t req, const struct ref *r, int flags)
 	return fd;
 }
 
+/*
+ * A lower file that can only be appended to opens for nothing else.  What the
+ * kernel writes back later, or has mapped by passthrough, would have no such bounds.
+ */
+static bool may_append(struct stackfs *fs, const struct node *n, int flags)
+{
+	return (flags & O_APPEND) && !fs->opts.writeback &&
+	       !backing_used(fs, n);
+}
+
 static int open_lower(fuse_req_t req, const struct ref *r, int flags)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
+	int lower = lower_flags(fs, flags), fd;
 
 	/* Opening a FIFO or a device is the kernel's own business. */
 	if (!S_ISREG(r->node->type))
 		return -EINVAL;
-	flags = lower_flags(fs, flags);
-	if (flags & O_TRUNC)
-		return open_truncate(req, r, flags);
-	return open_node(fs, r->fd, flags);
+	if (lower & O_TRUNC)
+		return open_truncate(req, r, lower);
+	fd = open_node(fs, r->fd, lower);
+	if (fd == -EPERM && may_append(fs, r->node, flags))
+		fd = open_node(fs, r->fd, lower | O_APPEND);
+	return fd;
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -330,18 +356,33 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 		fuse_reply_err(req, -err);
 }
 
-/* Errors of the lower file system that close() would report. */
+/*
+ * What the lower file system reports when a file is closed.  Without a descriptor
+ * that can be, what is dirty is written and waited for, which says if that
+ * failed; unheard is then what it would have reported of the close alone.
+ */
+static int close_error(struct stackfs *fs, int fd)
+{
+	int copy, err;
+
+	do
+		copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	while (copy < 0 && nodes_fd_relieve(&fs->nodes, errno));
+	if (copy >= 0)
+		err = close(copy);
+	else
+		err = sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT);
+	return err ? errno : 0;
+}
+
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct file *f = file_of(fi);
-	int fd, err = 0;
+	int err = 0;
 
 	(void)ino;
-	if (f && f->writes) {
-		fd = dup(f->fd);
-		if (fd < 0 || close(fd))
-			err = errno;
-	}
+	if (f && f->writes)
+		err = close_error(fuse_req_userdata(req), f->fd);
 	fuse_reply_err(req, err);
 }
 

@@ -58,6 +58,27 @@ static void set_time(struct timespec *ts, struct timespec value, bool set,
 		ts->tv_nsec = UTIME_OMIT;
 }
 
+/* chown() to nobody and no group: the kernel sends no more than the request. */
+static bool sets_nothing(int to_set)
+{
+	return !(to_set & ~FUSE_SET_ATTR_CTIME);
+}
+
+/*
+ * It moves ctime.  Bits that go with it would have come as a mode; a write that
+ * costs capabilities sends nothing, too, and may be root's: there they stay.
+ */
+static int set_nothing(const struct ref *r)
+{
+	struct stat st;
+
+	if (fstat(r->fd, &st))
+		return -1;
+	if (!S_ISDIR(st.st_mode) && (st.st_mode & (S_ISUID | S_ISGID)))
+		return 0;
+	return fchownat(r->fd, "", -1, -1, AT_EMPTY_PATH);
+}
+
 /*
  * Owner before mode: a change of owner takes setuid and setgid away, and the
  * mode that the kernel sends says what shall be left of them.  Times come last
@@ -71,6 +92,8 @@ static int setattr_lower(const struct ref *r, const struct stat *attr,
 	int ret = 0;
 
 	proc_fd(path, r->fd);
+	if (sets_nothing(to_set))
+		ret = set_nothing(r);
 	if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
 		ret = fchownat(r->fd, "",
 			       to_set & FUSE_SET_ATTR_UID ? attr->st_uid :
@@ -101,8 +124,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	struct stackfs *fs = fuse_req_userdata(req);
 	/* C6: a new mode is in the ACL, a new owner or size costs file
 	 * capabilities. */
-	bool xattrs = to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID |
-				FUSE_SET_ATTR_GID | FUSE_SET_ATTR_SIZE);
+	bool xattrs = sets_nothing(to_set) ||
+		      (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID |
+				 FUSE_SET_ATTR_GID | FUSE_SET_ATTR_SIZE));
 	uint64_t epoch, xepoch = 0;
 	struct fuse_attr_out out;
 	struct stat st;

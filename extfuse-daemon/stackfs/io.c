@@ -27,8 +27,17 @@ static ssize_t pread_all(int fd, char *buf, size_t size, off_t off)
 	return done;
 }
 
+/*
+ * A short read of a FUSE file is no end, but the kernel takes it for one when it
+ * splices.  Of what is mounted below nothing is known.
+ */
+static bool may_splice(const struct stackfs *fs, const struct file *f)
+{
+	return fs->splice && f && f->node->dev == fs->nodes.root_dev;
+}
+
 /* Whether it moved atime or not must be known before the reply (C2). */
-static void read_watched(fuse_req_t req, fuse_ino_t ino, int fd, size_t size,
+static void read_copied(fuse_req_t req, fuse_ino_t ino, int fd, size_t size,
 			 off_t off, struct cache_read watch)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
@@ -58,10 +67,11 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 	watch = cache_read_begin(fs->cache, ino);
-	if (watch.epoch) {
-		read_watched(req, ino, fd, size, off, watch);
+	if (watch.epoch || !may_splice(fs, file_of(fi))) {
+		read_copied(req, ino, fd, size, off, watch);
 	} else {
-		buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+		buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK |
+				   FUSE_BUF_FD_RETRY;
 		buf.buf[0].fd = fd;
 		buf.buf[0].pos = off;
 		/* Copied: moved pages would leave the lower file's cache. */
@@ -75,6 +85,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
  * were stored to through a mapping go where they belong, though the file that
  * they come from may be open for appending.  A writeback cache knows the end of
  * the file better than the lower file does.
+ *
+ * An append-only file takes all for appended: what is not must not get there.
  */
 static ssize_t write_lower(const struct stackfs *fs, const char *buf,
 			   size_t size, off_t off,
@@ -83,9 +95,11 @@ static ssize_t write_lower(const struct stackfs *fs, const char *buf,
 	const struct iovec iov = { (char *)buf, size };
 	bool append = (fi->flags & O_APPEND) && !fi->writepage &&
 		      !fs->opts.writeback;
-	ssize_t n = pwritev2(file_of(fi)->fd, &iov, 1, off,
-			     append ? RWF_APPEND : 0);
+	ssize_t n;
 
+	if (file_of(fi)->appends && !append)
+		return -EPERM;
+	n = pwritev2(file_of(fi)->fd, &iov, 1, off, append ? RWF_APPEND : 0);
 	return n < 0 ? -errno : n;
 }
 

@@ -149,7 +149,7 @@ void node_slot_free(struct nodes *t, struct node *n)
 
 /* Called with the table locked; the node is not to be found until hashed. */
 static int node_new(struct nodes *t, int fd, const struct stat *st,
-		    struct node **np)
+		    struct node_device *device, struct node **np)
 {
 	struct node *n;
 	uint32_t index;
@@ -162,6 +162,9 @@ static int node_new(struct nodes *t, int fd, const struct stat *st,
 	n->dev = st->st_dev;
 	n->ino = st->st_ino;
 	n->type = st->st_mode & S_IFMT;
+	n->device = device;
+	if (device)
+		device->users++;
 	n->handle = NULL;
 	n->backing_id = 0;
 	n->backing_opens = 0;
@@ -218,7 +221,7 @@ int nodes_init(struct nodes *t, int root_fd,
 	err = t->hash ? slot_alloc(t, &zero) : -ENOMEM;
 	/* Slot 0 stays taken, so the root gets slot 1 and nodeid 1. */
 	if (!err)
-		err = node_new(t, fd, &st, &root);
+		err = node_new(t, fd, &st, NULL, &root);
 	if (err)
 		close(fd);
 	return err;
@@ -235,6 +238,9 @@ void nodes_fini(struct nodes *t)
 			node_fd_close(t, &c->node[i]);
 		free(c);
 	}
+	for (i = 0; i < NODES_DEVICES; i++)
+		if (t->device[i].users && t->device[i].fd >= 0)
+			close(t->device[i].fd);
 	free(t->hash);
 }
 
@@ -322,6 +328,14 @@ struct node *node_find(struct nodes *t, dev_t dev, ino_t ino)
 	return n;
 }
 
+/* One to one on each device; two may meet by chance, once in some 2^32 inodes. */
+uint64_t nodes_ino(const struct nodes *t, dev_t dev, ino_t ino)
+{
+	if (dev == t->root_dev)
+		return ino;
+	return extfuse_hash_step(extfuse_hash_step(0, dev), ino);
+}
+
 static void node_publish(struct nodes *t, struct node *n)
 {
 	cache_node_add(t->cache, n->id);
@@ -330,7 +344,8 @@ static void node_publish(struct nodes *t, struct node *n)
 }
 
 static int node_find_or_new(struct nodes *t, int fd, const struct stat *st,
-			    struct node **np, bool *found)
+			    struct node_device *device, struct node **np,
+			    bool *found)
 {
 	struct node *n;
 	int err = 0;
@@ -342,7 +357,7 @@ static int node_find_or_new(struct nodes *t, int fd, const struct stat *st,
 		atomic_fetch_add(&n->refs, 1);
 		atomic_store(&n->dying, false);
 	} else {
-		err = node_new(t, fd, st, &n);
+		err = node_new(t, fd, st, device, &n);
 		if (!err)
 			node_publish(t, n);
 	}
@@ -354,16 +369,15 @@ static int node_find_or_new(struct nodes *t, int fd, const struct stat *st,
 int node_make(struct nodes *t, int fd, const struct stat *st,
 	      struct node **np)
 {
+	struct node_device *device = node_device_get(t, fd, st);
 	bool found;
 	int err;
 
 	for (;;) {
-		err = node_find_or_new(t, fd, st, np, &found);
-		if (err) {
+		err = node_find_or_new(t, fd, st, device, np, &found);
+		if (err)
 			close(fd);
-			return err;
-		}
-		if (!found)
+		if (err || !found)
 			break;
 		if (node_fd_same(t, *np, fd))
 			break;
@@ -373,6 +387,8 @@ int node_make(struct nodes *t, int fd, const struct stat *st,
 		pthread_mutex_unlock(&t->lock);
 		node_put(t, *np);
 	}
-	nodes_fd_bound(t);
-	return 0;
+	node_device_put(t, device);
+	if (!err)
+		nodes_fd_bound(t);
+	return err;
 }

@@ -26,6 +26,19 @@ struct cache;
 #define NODES_PER_CHUNK	1024
 #define NODES_CHUNKS	65536
 #define NODES_STRIPES	64
+#define NODES_DEVICES	64
+
+/**
+ * struct node_device - a device mounted below, other than the lower root's
+ *
+ * @fd:		a directory there, by which handles are opened; -1: it has none
+ * @users:	nodes, and threads that make one; 0: the slot is free
+ */
+struct node_device {
+	dev_t dev;
+	int fd;
+	uint32_t users;
+};
 
 /**
  * struct node - a lower inode that the kernel, the cache or the daemon knows
@@ -45,6 +58,7 @@ struct cache;
  * @index:	the slot
  * @generation:	how often the slot was used before
  * @type:	S_IFMT bits of the mode
+ * @device:	where @handle is opened, NULL: at the lower root or nowhere
  * @handle:	file handle, kept since @fd was first closed
  * @backing_id:	passthrough: the kernel's number of the lower file (backing.c)
  * @backing_opens: open files that use it and that the daemon knows
@@ -70,6 +84,7 @@ struct node {
 	ino_t ino;
 	struct node *hash_next;
 	struct node *queue_next;
+	struct node_device *device;
 	struct file_handle *handle;
 	int32_t backing_id;
 	uint32_t backing_opens;
@@ -86,7 +101,7 @@ struct node_chunk {
 /**
  * struct nodes - the table
  *
- * @lock:	guards hash, slots and @count
+ * @lock:	guards hash, slots, @count and @device
  * @stripe:	guard a node's descriptor, handle and passthrough state; leaf
  *		locks, taken without or inside @lock
  */
@@ -106,6 +121,7 @@ struct nodes {
 	struct cache *cache;
 	int root_fd;
 	dev_t root_dev;
+	struct node_device device[NODES_DEVICES];
 	bool handles;
 	uint32_t hand;
 	long max_fds;
@@ -151,6 +167,11 @@ struct node *node_find(struct nodes *t, dev_t dev, ino_t ino);
 int node_make(struct nodes *t, int fd, const struct stat *st,
 	      struct node **np);
 
+/** nodes_ino() - the number by which the mount shows a lower inode: its own on the
+ *  lower root's device.  Other devices have the same numbers, and the mount shows
+ *  all of them as one: there the device is mixed in */
+uint64_t nodes_ino(const struct nodes *t, dev_t dev, ino_t ino);
+
 /** node_replied() - an entry is about to be replied (or was not: -1) */
 static inline void node_replied(struct node *n, int64_t count)
 {
@@ -190,6 +211,11 @@ bool node_fd_same(struct nodes *t, struct node *n, int fd);
 /** node_fd_set() - @fd, newly opened, is the node's */
 void node_fd_set(struct nodes *t, struct node *n, int fd);
 void node_fd_close(struct nodes *t, struct node *n);
+/** node_device_get() - the device of an inode that is about to be a node, until
+ *  put; NULL: the lower root's, or one too many.  @fd: O_PATH, of the inode */
+struct node_device *node_device_get(struct nodes *t, int fd,
+				    const struct stat *st);
+void node_device_put(struct nodes *t, struct node_device *d);
 /** nodes_fd_limit() - raise the descriptor limit, set the bound of nodes */
 void nodes_fd_limit(struct nodes *t);
 void nodes_fd_bound(struct nodes *t);

@@ -4,8 +4,10 @@
  *
  * When there are too many, the hand of a clock closes those not used lately;
  * a closed node is opened again by its file handle.  Nodes whose inode cannot
- * be found by a handle stay open: those on another device than the lower root,
- * and unlinked ones.
+ * be found by a handle stay open: unlinked ones, and those of a device without.
+ *
+ * To open a handle takes a descriptor of the same device: the lower root, or a
+ * directory that is kept for each device below, as long as it has nodes.
  */
 #include <errno.h>
 #include <limits.h>
@@ -52,6 +54,14 @@ void node_fd_set(struct nodes *t, struct node *n, int fd)
 	atomic_fetch_add(&t->open_fds, 1);
 }
 
+/* Where the node's handle is opened, -1: nowhere */
+static int handle_fd(const struct nodes *t, const struct node *n)
+{
+	if (n->dev == t->root_dev)
+		return t->root_fd;
+	return n->device ? n->device->fd : -1;
+}
+
 static int fd_reopen(struct nodes *t, struct node *n)
 {
 	pthread_mutex_t *stripe = node_stripe(t, n->index);
@@ -62,7 +72,7 @@ static int fd_reopen(struct nodes *t, struct node *n)
 	if (fd < 0 && !n->handle) {
 		fd = -ESTALE;
 	} else if (fd < 0) {
-		fd = open_by_handle_at(t->root_fd, n->handle,
+		fd = open_by_handle_at(handle_fd(t, n), n->handle,
 				       O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
 			fd = -errno;
@@ -143,7 +153,7 @@ static bool fd_evict(struct nodes *t, struct node *n)
 	int fd = atomic_load(&n->fd);
 	struct stat st;
 
-	if (fd < 0 || !atomic_load(&n->id) || n->dev != t->root_dev ||
+	if (fd < 0 || !atomic_load(&n->id) || handle_fd(t, n) < 0 ||
 	    atomic_load(&n->id) == NODE_ROOT_ID || atomic_load(&n->refs))
 		return false;
 	/* Served by the cache alone, the kernel's count is 0: first to go. */
@@ -213,6 +223,80 @@ bool nodes_handles_work(int root_fd)
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;
+}
+
+/* The device's slot; with @dir, a directory there, one that was free. */
+static struct node_device *device_hold(struct nodes *t, dev_t dev,
+				       const int *dir)
+{
+	struct node_device *d, *spare = NULL;
+
+	for (d = t->device; d < t->device + NODES_DEVICES; d++) {
+		if (!d->users)
+			spare = d;
+		else if (d->dev == dev)
+			break;
+	}
+	if (d == t->device + NODES_DEVICES) {
+		d = dir ? spare : NULL;
+		if (d)
+			*d = (struct node_device) { .dev = dev, .fd = *dir };
+	}
+	if (d)
+		d->users++;
+	return d;
+}
+
+/* The way to what is mounted below leads through a directory, its root. */
+static struct node_device *device_new(struct nodes *t, int fd, dev_t dev)
+{
+	char path[32];
+	struct node_device *d;
+	int dir;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	do
+		dir = open(path, O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
+	while (dir < 0 && nodes_fd_relieve(t, errno));
+	if (dir < 0)
+		return NULL;
+	if (!nodes_handles_work(dir)) {
+		close(dir);
+		dir = -1;
+	}
+	pthread_mutex_lock(&t->lock);
+	d = device_hold(t, dev, &dir);
+	pthread_mutex_unlock(&t->lock);
+	if (dir >= 0 && (!d || d->fd != dir))
+		close(dir);
+	return d;
+}
+
+struct node_device *node_device_get(struct nodes *t, int fd,
+				    const struct stat *st)
+{
+	struct node_device *d;
+
+	if (!t->handles || st->st_dev == t->root_dev)
+		return NULL;
+	pthread_mutex_lock(&t->lock);
+	d = device_hold(t, st->st_dev, NULL);
+	pthread_mutex_unlock(&t->lock);
+	return d || !S_ISDIR(st->st_mode) ? d : device_new(t, fd, st->st_dev);
+}
+
+void node_device_put(struct nodes *t, struct node_device *d)
+{
+	int fd = -1;
+
+	if (!d)
+		return;
+	pthread_mutex_lock(&t->lock);
+	if (--d->users == 0)
+		fd = d->fd;
+	pthread_mutex_unlock(&t->lock);
+	if (fd >= 0)
+		close(fd);
 }
 
 static rlim_t nr_open(void)

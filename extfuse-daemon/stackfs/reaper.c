@@ -106,6 +106,7 @@ static void batch_reap(struct nodes *t, struct node *batch)
 		}
 		/* Unlocked: the last close of a large file takes its time. */
 		node_fd_close(t, n);
+		node_device_put(t, n->device);
 		t->freed(t->user, n);
 		cache_node_del(t->cache, id);
 		atomic_store(&n->queued, false);

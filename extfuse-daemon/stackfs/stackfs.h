@@ -107,7 +107,8 @@ struct dirhandle;
  * @noxattr:	an empty list of extended attributes means ENODATA for each
  * @acl:	the lower file system has POSIX ACLs
  * @st_flags:	ST_* of the lower mount
- * @silent_close: closing a file of the lower root's device reports no error
+ * @silent_close: closing a file of the lower root's device reports no error, ever
+ * @splice:	files of the lower root's device may be spliced from (io.c)
  * @handles:	open files and directories
  * @streams:	directories that are read without being open (dir.c)
  * @ops:	requests that reached the daemon, by opcode
@@ -135,6 +136,7 @@ struct stackfs {
 	unsigned long st_flags;
 	struct watch watch;
 	bool silent_close;
+	bool splice;
 	pthread_mutex_t handles_lock;
 	struct handle *handles;
 	struct dirhandle *streams[STACKFS_STREAMS];
@@ -233,12 +235,14 @@ void handles_free(struct stackfs *fs);
 
 /* backing.c */
 
-/* An open file; @backing_id 0: its data goes through the daemon. */
+/* An open file; @backing_id 0: its data goes through the daemon; @appends: @fd
+ * is open for appending, as the lower file is good for nothing else */
 struct file {
 	struct handle handle;
 	int fd;
 	int32_t backing_id;
 	bool writes;
+	bool appends;
 	struct node *node;
 };
 
@@ -251,10 +255,16 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
 /** backing_attach() - decide how the file does its I/O */
 void backing_attach(struct stackfs *fs, struct file *f);
 void backing_detach(struct stackfs *fs, struct file *f);
+/** backing_used() - does the kernel have the node's lower file? */
+bool backing_used(struct stackfs *fs, const struct node *n);
 /** backing_freed() - nodes_init()'s callback */
 void backing_freed(void *stackfs, struct node *n);
 
 /* file.c */
+
+/** noatime_flag() - O_NOATIME if reading a file of this type through the mount
+ *  shall not move the lower one's atime */
+int noatime_flag(const struct stackfs *fs, mode_t type);
 
 /** file_fd_get() - the descriptor of an open file or -errno; until put.  A file
  *  that the kernel opened without us has none but for the time of a request */

@@ -260,6 +260,34 @@ t_mmap()
 	eq "$(cksum < "$M/d/f")" "$(cksum < "$L/d/f")"
 }
 
+# chattr +a: the lower file system may have no such thing
+t_append_only()
+{
+	local i j
+	: > "$L/d/probe"
+	chattr +a "$L/d/probe" 2> /dev/null || { echo "no append-only files on the lower file system"; exit 77; }
+	chattr -a "$L/d/probe"
+	rm "$L/d/probe"
+	trap 'chattr -Rf -a "$L/d" "$R/d" || true' EXIT
+	for i in passthrough nopassthrough writeback; do
+		down
+		for j in "$L" "$R"; do echo first > "$j/d/$i"; done
+		mnt $i
+		[ $i != writeback ] || TIMES=
+		chattr +a "$L/d/$i" "$R/d/$i"
+		if [ $i != writeback ]; then
+			both "echo second >> $i; cat $i; echo 3 >> $i; wc -c $i; cat $i"
+			both "exec 8>> $i; echo 4 >&8; echo 5 >> $i; echo 6 >&8; cat $i"
+			both "exec 8< $i; echo 7 >> $i; cat <&8"
+		fi
+		both "echo no > $i; echo no 1<> $i; truncate -s 0 $i; dd if=/dev/zero of=$i count=1 conv=notrunc,nocreat; cat $i"
+		# nor by a mapping, which is refused or fails to be written
+		if "$T/fsop" mmap "$M/d/$i" stored 02000; then exit 1; fi
+		chattr -a "$L/d/$i" "$R/d/$i"
+		both "cat $i; echo >> $i; rm $i"
+	done
+}
+
 t_names()
 {
 	local n255 n256
@@ -274,6 +302,59 @@ t_times()
 {
 	both 'echo 1 > a; touch -a -d @1000.5 a; stat -c %X a; touch -m -d @2000.25 a; stat -c "%.X %.Y" a'
 	both 'touch -d @-5 a; stat -c %Y a; mkdir x; touch -d @7 x; : > x/y; [ $(stat -c %Y x) -gt 7 ] && echo moved'
+}
+
+# chown() of nothing moves ctime
+t_chown_of_nothing()
+{
+	cat > "$T/nothing" <<-'END'
+		import os, stat, sys, time
+		for f in sys.argv[1:]:
+		    old = os.lstat(f)
+		    time.sleep(0.02)
+		    os.chown(f, -1, -1, follow_symlinks=False)
+		    new = os.lstat(f)
+		    print(f, "moved" if new.st_ctime_ns > old.st_ctime_ns else "same",
+			  new.st_mtime_ns == old.st_mtime_ns, oct(new.st_mode))
+	END
+	both "echo 1 > f; mkdir s; chmod 2770 s; ln -s f l; echo 1 > x; chmod 6755 x; mkfifo p; python3 $T/nothing f s l x p"
+	both "chmod 666 f; as $USER1 $GROUP1 python3 $T/nothing f"
+	# a write costs capabilities, which is no reason to lose setuid
+	both "cp /bin/true t; chmod 4755 t; setcap cap_net_raw+ep t; chmod 4755 t; echo >> t; getcap t; stat -c %a t"
+}
+
+# moves_atime PATH: does reading it through the mount move the lower one's?
+moves_atime()
+{
+	touch -a -d @1000 "$L/$1"
+	if [ -d "$L/$1" ]; then ls "$M/$1"; else cat "$M/$1"; fi > /dev/null
+	[ "$(stat -c %X "$L/$1")" != 1000 ]
+}
+
+# As the mount's flags say, whatever those of the lower mount are
+t_noatime()
+{
+	local i modes=nopassthrough
+	echo 1 > "$L/d/f"
+	moves_atime d/f || { echo "reads of the lower file system move no atime"; exit 77; }
+	# Passthrough is the kernel's, and only ours knows
+	[[ $OPTS == *extfuse=off* ]] || modes="nopassthrough passthrough"
+	for i in $modes; do
+		down
+		mnt $i,noatime
+		if moves_atime d/f || moves_atime d; then exit 1; fi
+		down
+		mnt $i,ro
+		if moves_atime d/f || moves_atime d; then exit 1; fi
+		down
+		mnt $i,nodiratime
+		moves_atime d/f
+		if moves_atime d; then exit 1; fi
+		down
+		mnt $i
+		moves_atime d/f
+		moves_atime d
+	done
 }
 
 t_statfs()
@@ -496,6 +577,76 @@ t_over_itself()
 	"$MOUNT" "$L" "$L" -o "$OPTS"
 	eq "$(timeout 20 cat "$L/d/f")" 1
 	umount "$L"
+}
+
+# --- other devices below ---------------------------------------------------
+
+# Three of them, whose inode numbers are the same
+devices()
+{
+	down
+	mount -t tmpfs none "$L"
+	mkdir "$L/d" "$L/sub" "$L/sub2"
+	mount -t tmpfs none "$L/sub"
+	mount -t tmpfs none "$L/sub2"
+	mnt "${1:-}"
+}
+
+t_inode_numbers()
+{
+	local i
+	devices
+	for i in d sub sub2; do echo "$i" > "$M/$i/f"; done
+	eq "$(find "$M" | wc -l)" 7
+	eq "$(find "$M" -printf '%i\n' | sort -u | wc -l)" 7
+	# As it is listed, looked up, and after it was written to
+	for i in d sub sub2; do
+		exec 8>> "$M/$i/f"
+		echo more >&8
+		eq "$(stat -c %i "$M/$i/f") f" "$(ls -i "$M/$i")"
+		exec 8>&-
+	done
+	eq "$(stat -c %i "$M/d/f")" "$(stat -c %i "$L/d/f")"
+	cp "$M/d/f" "$M/sub/f"
+	eq "$(du -a "$M" | wc -l)" 7
+}
+
+# In use below is what the kernel knows, and no longer than that
+t_umount_below()
+{
+	local i
+	devices
+	echo 1 > "$M/sub/f"
+	ls -lR "$M" > /dev/null
+	if "$STAT" --json "$M" | grep -q '"mode":"plain"'; then
+		for i in $(seq 50); do
+			echo 2 > /proc/sys/vm/drop_caches
+			umount "$L/sub" 2> /dev/null && break
+			sleep 0.1
+		done
+		eq "$(ls "$M/sub")" ""
+	fi
+	down
+	umount "$L/sub2"
+	mnt
+}
+
+# As a file system may do that is not of the kernel's own
+t_short_reads()
+{
+	local i
+	[ -x "$BUILD/tests/oddfs" ] || { echo "no oddfs"; exit 77; }
+	down
+	"$BUILD/tests/oddfs" short "$L"
+	cksum < "$L/f" > "$T/want"
+	for i in nopassthrough nopassthrough,attr_timeout=0; do
+		mnt $i
+		cksum < "$M/f" | diff "$T/want" -
+		eq "$(dd if="$M/f" bs=30000 iflag=direct status=none | wc -c)" 100000
+		down
+	done
+	umount "$L"
+	mnt
 }
 
 # --- mount.extfuse -------------------------------------------------------

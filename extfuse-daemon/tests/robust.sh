@@ -98,6 +98,52 @@ t_emfile()
 	diff <(exact "$L") <(exact "$M")
 }
 
+# Likewise on devices mounted below, and on many of them
+t_emfile_below()
+{
+	local i
+	devices
+	for i in $(seq 300); do echo "$i" > "$L/sub/$i"; done
+	for i in $(seq 70); do
+		mkdir "$L/d/$i"
+		mount -t tmpfs none "$L/d/$i"
+		echo "$i" > "$L/d/$i/f"
+	done
+	prlimit --pid "$(daemon)" --nofile=64:
+	for i in 1 2 3; do eq "$(ls -l "$M/sub" | wc -l)" 301; done
+	for i in $(seq 300); do eq "$(cat "$M/sub/$i")" "$i"; done
+	echo more >> "$M/sub/7"
+	diff <(exact "$L/sub" | cut -d'|' -f1,3-) <(exact "$M/sub" | cut -d'|' -f1,3-)
+	# a device keeps a descriptor while it is in use, and no longer
+	prlimit --pid "$(daemon)" --nofile=1024:
+	for i in $(seq 70); do eq "$(cat "$M/d/$i/f")" "$i"; done
+	eq "$(cat "$M/sub/7" | wc -l)" 2
+}
+
+# What was written is no worse for there being no descriptor left
+t_emfile_close()
+{
+	devices
+	cat > "$T/fill" <<-'END'
+		import os, sys
+		files = []
+		try:
+		    for i in range(200):
+		        files.append(os.open("%s/%d" % (sys.argv[1], i), os.O_CREAT | os.O_WRONLY))
+		except OSError as e:
+		    print(e.strerror)
+		for f in files:
+		    os.write(f, b"data")
+		    os.close(f)
+		print(len(files) > 20)
+	END
+	prlimit --pid "$(daemon)" --nofile=64:
+	# not silent at its close: another device than the lower root's
+	eq "$(python3 "$T/fill" "$M/sub" | tr '\n' ' ')" "Too many open files True "
+	eq "$(cat "$L"/sub/* | tr -d data)" ""
+	eq "$(cat "$L/sub/9")" data
+}
+
 # A disk whose reads, then whose writes fail
 t_eio()
 {

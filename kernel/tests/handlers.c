@@ -423,6 +423,15 @@ static const struct fuse_attr new_attr = {
 	.nlink = 2, .uid = 5, .gid = 6, .blksize = 4096,
 };
 
+/* What the kernel hands over has the lower file's number, which is another. */
+static struct fuse_attr lower_attr(void)
+{
+	struct fuse_attr attr = new_attr;
+
+	attr.ino = 7;
+	return attr;
+}
+
 static int begin_change(uint32_t opcode, uint32_t phase, uint64_t *cookie)
 {
 	struct run r = request(opcode, FILE_ID);
@@ -439,11 +448,12 @@ static int begin_change(uint32_t opcode, uint32_t phase, uint64_t *cookie)
 static int end_change(uint32_t opcode, const uint64_t *cookie)
 {
 	struct run r = request(opcode, FILE_ID);
+	const struct fuse_attr attr = lower_attr();
 
 	r.req.phase = EXTFUSE_PHASE_EXIT;
 	if (cookie) {
 		add_in(&r, cookie, sizeof(*cookie));
-		add_in(&r, &new_attr, sizeof(new_attr));
+		add_in(&r, &attr, sizeof(attr));
 	}
 	return run(&r, opcode == FUSE_READ ? "READ" : "WRITE");
 }

@@ -13,6 +13,7 @@
 #include <linux/extfuse.h>
 #include <linux/highmem.h>
 #include <linux/kobject.h>
+#include <linux/mount.h>
 #include <linux/sysfs.h>
 #include <linux/uaccess.h>
 
@@ -396,6 +397,14 @@ void extfuse_write_exit(struct file *file, int verdict, u64 cookie)
 		extfuse_end(file, FUSE_WRITE, cookie, true);
 }
 
+/* By the flags of the mount through which it was read, or of the file itself */
+static bool extfuse_noatime(const struct file *file)
+{
+	return (file->f_flags & O_NOATIME) ||
+	       (file->f_path.mnt->mnt_flags & MNT_NOATIME) ||
+	       __mnt_is_readonly(file->f_path.mnt);
+}
+
 /**
  * extfuse_move_atime() - extfuse_accessed() where the atime is ours to move
  * @file: the file
@@ -408,7 +417,7 @@ void extfuse_move_atime(struct file *file, bool publish)
 	int verdict;
 	u64 cookie;
 
-	if ((file->f_flags & O_NOATIME) ||
+	if (extfuse_noatime(file) ||
 	    !atime_needs_update(&backing->f_path, file_inode(backing)))
 		return;
 	verdict = extfuse_begin(inode, FUSE_READ, EXTFUSE_PHASE_ATIME, &cookie);

@@ -54,8 +54,9 @@ static inline int extfuse_read_enter(struct file *file)
  *	lower file system may not ask for them
  *
  * A backing file of a connection with a program is opened with O_NOATIME, and
- * its atime is moved here, by the rules of the lower mount: so the program sees
- * it before and after, and reads that do not move it cost nothing.
+ * its atime is moved here, by the rules of the lower mount and unless the mount
+ * itself is noatime or read-only: so the program sees it before and after, and
+ * reads that do not move it cost nothing.
  */
 static inline void extfuse_accessed(struct file *file, bool publish)
 {
