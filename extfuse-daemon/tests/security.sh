@@ -192,4 +192,45 @@ t_programs_are_out_of_reach()
 	fails 255 other bpftool prog dump xlated id "$id"
 }
 
+# below DIR MOUNT-ARGUMENT...: a file system in, or in place of, the lower
+# directory, until the test ends
+below()
+{
+	trap below_end EXIT
+	mkdir -p "$1"
+	mount "${@:2}" "$1"
+	chmod 755 "$1"
+}
+
+below_end()
+{
+	local i
+	for i in "$M" "$L/d/sub" "$L"; do
+		umount -l "$i" 2> /dev/null || true
+	done
+}
+
+# Likewise, one with whims of its own: see lower.c
+strange()
+{
+	local p=$BUILD/tests/lower
+	[ -x "$p" ] || p=$BUILD/../tests/lower
+	[ -x "$p" ] || { echo "no $p: make -C extfuse-daemon tests"; exit 77; }
+	trap below_end EXIT
+	mkdir -p "$1"
+	"$p" "$1" > /dev/null 2>&1
+}
+
+# The daemon's stack has room for NAME_MAX bytes
+t_long_names()
+{
+	strange "$L/d/sub"
+	ls "$L/d/sub" > "$T/names"
+	eq "$(awk '{ print length }' "$T/names" | xargs)" "1 255 256 300 1024"
+	ls "$M/d/sub" | cmp "$T/names" -
+	fails 1 ls -l "$M/d/sub" > /dev/null
+	fails 1 stat "$M/d/sub/$(sed -n 4p "$T/names")"
+	eq "$(cat "$M/d/sub/f" "$M/d/sub/$(sed -n 2p "$T/names")" | xargs)" "lower lower"
+}
+
 . "$(dirname "$0")/plain.sh"
