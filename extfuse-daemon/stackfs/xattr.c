@@ -10,11 +10,33 @@
 
 #include "stackfs.h"
 
-#define ACL_PREFIX "system.posix_acl_"
+#define ACL_ACCESS "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
+#define SYSTEM_PREFIX "system."
 #define TRUSTED_PREFIX "trusted."
 
 /* As much as the cache may take; larger values are read once more. */
 #define SMALL 256
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+	return !strncmp(name, prefix, strlen(prefix));
+}
+
+static bool is_acl(const char *name)
+{
+	return !strcmp(name, ACL_ACCESS) || !strcmp(name, ACL_DEFAULT);
+}
+
+/*
+ * C7: who may read and set names in "system." the kernel leaves to the file
+ * system.  Of the lower one's we know nothing but ACLs, and asked by us it would
+ * judge root.
+ */
+static bool is_foreign(const char *name)
+{
+	return has_prefix(name, SYSTEM_PREFIX) && !is_acl(name);
+}
 
 static bool is_virtual(fuse_ino_t ino, const char *name)
 {
@@ -33,7 +55,7 @@ void xattr_probe(struct stackfs *fs)
 	};
 	size_t i;
 
-	fs->acl = fgetxattr(fs->root_fd, ACL_PREFIX "access", NULL, 0) >= 0 ||
+	fs->acl = fgetxattr(fs->root_fd, ACL_ACCESS, NULL, 0) >= 0 ||
 		  errno == ENODATA;
 	fs->noxattr = fs->acl;
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -141,7 +163,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		reply_stat(req, size);
 		return;
 	}
-	err = ref_get(fs, ino, &r);
+	err = is_foreign(name) ? -EOPNOTSUPP : ref_get(fs, ino, &r);
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;
@@ -150,8 +172,8 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	ref_put(fs, &r);
 }
 
-/* C7: whoever cannot read trusted attributes is not told their names. */
-static ssize_t hide_trusted(fuse_req_t req, char *list, ssize_t len)
+/* C7: whoever cannot read attributes is not told their names. */
+static ssize_t hide_names(fuse_req_t req, char *list, ssize_t len)
 {
 	char *from = list, *to = list, *end = list + len;
 	int privileged = -1;
@@ -159,7 +181,9 @@ static ssize_t hide_trusted(fuse_req_t req, char *list, ssize_t len)
 
 	for (; from < end; from += n) {
 		n = strlen(from) + 1;
-		if (!strncmp(from, TRUSTED_PREFIX, strlen(TRUSTED_PREFIX))) {
+		if (is_foreign(from))
+			continue;
+		if (has_prefix(from, TRUSTED_PREFIX)) {
 			if (privileged < 0)
 				privileged = creds_admin(fuse_req_ctx(req)->pid);
 			if (!privileged)
@@ -188,7 +212,7 @@ static void get_list(fuse_req_t req, const struct ref *r, size_t size)
 	else if (len == 0)
 		publish_noxattr(fs, r->node->id, epoch);
 	else
-		len = hide_trusted(req, list, len);
+		len = hide_names(req, list, len);
 	reply_value(req, list, len, size);
 	free(list);
 }
@@ -213,7 +237,7 @@ static int acl_creds(fuse_req_t req, const struct ref *r, const char *name,
 		     struct creds *cr)
 {
 	*cr = (struct creds) { 0 };
-	if (strncmp(name, ACL_PREFIX, strlen(ACL_PREFIX)))
+	if (!is_acl(name))
 		return 0;
 	return creds_enter(cr, fuse_req_ctx(req), creds_sgid_group(r->fd));
 }
@@ -256,7 +280,12 @@ static void change_xattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 	struct ref r;
 	int err;
 
-	err = is_virtual(ino, name) ? -EPERM : ref_get(fs, ino, &r);
+	if (is_virtual(ino, name))
+		err = -EPERM;
+	else if (is_foreign(name))
+		err = -EOPNOTSUPP;
+	else
+		err = ref_get(fs, ino, &r);
 	if (!err) {
 		err = change_value(req, &r, name, value, size, flags);
 		ref_put(fs, &r);

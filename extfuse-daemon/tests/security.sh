@@ -233,4 +233,20 @@ t_long_names()
 	eq "$(cat "$M/d/sub/f" "$M/d/sub/$(sed -n 2p "$T/names")" | xargs)" "lower lower"
 }
 
+# What anybody may set below is the lower file system's to judge, not root's
+t_system_attributes()
+{
+	local f=$M/d/sub/f
+	strange "$L/d/sub"
+	fails 1 other setfattr -n system.test -v 1 "$f"
+	fails 1 setfattr -n system.test -v 1 "$f"
+	fails 1 getfattr -n system.test "$L/d/sub/f"
+	other setfattr -n system.test -v below "$L/d/sub/f" ||
+		setfattr -n system.test -v below "$L/d/sub/f"
+	fails 1 other setfattr -x system.test "$f"
+	fails 1 getfattr -n system.test "$f"
+	eq "$(getfattr -dm - "$f")" ""
+	eq "$(getfattr --only-values -n system.test "$L/d/sub/f")" below
+}
+
 . "$(dirname "$0")/plain.sh"
