@@ -123,6 +123,15 @@ static void reply_stat(fuse_req_t req, size_t size)
 	free(json);
 }
 
+/*
+ * A file system without ACLs has none that could forbid anything; the kernel,
+ * which asks for one to check permissions, would take EOPNOTSUPP for a failure.
+ */
+static ssize_t get_error(const char *name)
+{
+	return errno == EOPNOTSUPP && is_acl(name) ? -ENODATA : -errno;
+}
+
 static void get_value(fuse_req_t req, const struct ref *r, const char *name,
 		      size_t size)
 {
@@ -135,7 +144,7 @@ static void get_value(fuse_req_t req, const struct ref *r, const char *name,
 	len = getxattr(path, name, small, sizeof(small));
 	if (len >= 0 || errno != ERANGE) {
 		if (len < 0)
-			len = -errno;
+			len = get_error(name);
 		publish(fs, r->node->id, epoch, name, small, len, path);
 		reply_value(req, small, len, size);
 		return;

@@ -249,4 +249,17 @@ t_system_attributes()
 	eq "$(getfattr --only-values -n system.test "$L/d/sub/f")" below
 }
 
+# The other way round
+t_no_acls_below()
+{
+	below "$L/d/sub" -t ramfs none
+	echo plain > "$L/d/sub/f"
+	(umask 027; echo secret > "$L/d/sub/g")
+	eq "$(other cat "$M/d/sub/f")" plain
+	fails 1 other cat "$M/d/sub/g"
+	fails 1 setfacl -m "u:$USER2:r" "$M/d/sub/g"
+	eq "$(getfacl -cE "$M/d/sub/g" | xargs)" "user::rw- group::r-- other::---"
+	fails 1 other cat "$M/d/sub/g"
+}
+
 . "$(dirname "$0")/plain.sh"
