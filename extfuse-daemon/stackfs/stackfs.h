@@ -105,7 +105,6 @@ struct dirhandle;
  * @init_abi:	its EXTFUSE_ABI or 0
  * @passthrough: agreed with the kernel
  * @noxattr:	an empty list of extended attributes means ENODATA for each
- * @acl:	the lower file system has POSIX ACLs
  * @st_flags:	ST_* of the lower mount
  * @silent_close: closing a file of the lower root's device reports no error
  * @handles:	open files and directories
@@ -131,7 +130,6 @@ struct stackfs {
 	uint32_t init_abi;
 	bool passthrough;
 	bool noxattr;
-	bool acl;
 	unsigned long st_flags;
 	struct watch watch;
 	bool silent_close;

@@ -51,13 +51,11 @@ void xattr_probe(struct stackfs *fs)
 {
 	static const char *const names[] = {
 		"user.extfuse.probe", "trusted.extfuse.probe",
-		"security.extfuse.probe",
+		"security.extfuse.probe", ACL_ACCESS,
 	};
 	size_t i;
 
-	fs->acl = fgetxattr(fs->root_fd, ACL_ACCESS, NULL, 0) >= 0 ||
-		  errno == ENODATA;
-	fs->noxattr = fs->acl;
+	fs->noxattr = true;
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (fgetxattr(fs->root_fd, names[i], NULL, 0) < 0 &&
 		    errno != ENODATA)

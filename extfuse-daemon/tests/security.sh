@@ -249,6 +249,26 @@ t_system_attributes()
 	eq "$(getfattr --only-values -n system.test "$L/d/sub/f")" below
 }
 
+# The root of the lower directory knows no ACLs, what is mounted below does
+t_acls_below()
+{
+	down
+	below "$L" -t ramfs none
+	mkdir "$L/d"
+	mnt
+	below "$L/d/sub" -t tmpfs none
+	echo secret > "$L/d/sub/f"
+	chown 0:$GROUP "$L/d/sub/f"
+	chmod 640 "$L/d/sub/f"
+	setfacl -m "u:$USER2:r,g::---" "$L/d/sub/f"
+	fails 1 member cat "$M/d/sub/f"
+	eq "$(other cat "$M/d/sub/f")" secret
+	# nor has the root's file system lost what it can do
+	echo plain > "$L/d/f"
+	eq "$(other cat "$M/d/f")" plain
+	fails 1 setfacl -m "u:$USER2:r" "$M/d/f"
+}
+
 # The other way round
 t_no_acls_below()
 {
