@@ -40,8 +40,9 @@ static int real_path(char **path)
 	return 0;
 }
 
-/* File systems of which it is known that close() reports nothing, ever. */
-static bool closes_silently(int fd)
+/* File systems of which it is known that close() reports nothing, ever, and that
+ * they list every extended attribute that can be read. */
+static bool is_native(int fd)
 {
 	struct statfs sf;
 
@@ -71,7 +72,7 @@ static int check_lower(struct stackfs *fs)
 		return EXIT_MOUNT;
 	}
 	fs->st_flags = sv.f_flag;
-	fs->silent_close = closes_silently(fs->root_fd);
+	fs->native = is_native(fs->root_fd);
 	xattr_probe(fs);
 	return fs->opts.watch ? watch_open(fs) : 0;
 }

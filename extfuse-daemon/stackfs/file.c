@@ -62,7 +62,7 @@ static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
  */
 static uint32_t flush_flag(const struct stackfs *fs, const struct file *f)
 {
-	return !f->writes || (fs->silent_close &&
+	return !f->writes || (fs->native &&
 			      f->node->dev == fs->nodes.root_dev) ?
 	       FOPEN_NOFLUSH : 0;
 }

@@ -106,7 +106,8 @@ struct dirhandle;
  * @passthrough: agreed with the kernel
  * @noxattr:	an empty list of extended attributes means ENODATA for each
  * @st_flags:	ST_* of the lower mount
- * @silent_close: closing a file of the lower root's device reports no error
+ * @native:	the lower root's file system closes files without an error and
+ *		lists all extended attributes (check.c)
  * @handles:	open files and directories
  * @streams:	directories that are read without being open (dir.c)
  * @ops:	requests that reached the daemon, by opcode
@@ -132,7 +133,7 @@ struct stackfs {
 	bool noxattr;
 	unsigned long st_flags;
 	struct watch watch;
-	bool silent_close;
+	bool native;
 	pthread_mutex_t handles_lock;
 	struct handle *handles;
 	struct dirhandle *streams[STACKFS_STREAMS];

@@ -45,7 +45,8 @@ static bool is_virtual(fuse_ino_t ino, const char *name)
 
 /*
  * C6: "no attribute at all" answers every name with ENODATA, so it may be told
- * only of a file system that says so for every kind of name.
+ * only of a file system that lists whatever it has, and that says so for every
+ * kind of name.
  */
 void xattr_probe(struct stackfs *fs)
 {
@@ -55,7 +56,7 @@ void xattr_probe(struct stackfs *fs)
 	};
 	size_t i;
 
-	fs->noxattr = true;
+	fs->noxattr = fs->native;
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (fgetxattr(fs->root_fd, names[i], NULL, 0) < 0 &&
 		    errno != ENODATA)
@@ -63,12 +64,13 @@ void xattr_probe(struct stackfs *fs)
 }
 
 /* An empty list spares the kernel every further question. */
-static bool publish_noxattr(struct stackfs *fs, fuse_ino_t ino,
+static bool publish_noxattr(struct stackfs *fs, const struct node *n,
 			    uint64_t epoch)
 {
-	if (!fs->noxattr || ino == NODE_ROOT_ID)
+	if (!fs->noxattr || n->dev != fs->nodes.root_dev ||
+	    n->id == NODE_ROOT_ID)
 		return false;
-	cache_put_noxattr(fs->cache, ino, epoch, fs->opts.attr_timeout);
+	cache_put_noxattr(fs->cache, n->id, epoch, fs->opts.attr_timeout);
 	return true;
 }
 
@@ -78,10 +80,10 @@ void xattr_new(struct stackfs *fs, const struct ref *r)
 	char path[PROC_FD_LEN];
 
 	if (epoch && listxattr(proc_fd(path, r->fd), NULL, 0) == 0)
-		publish_noxattr(fs, r->node->id, epoch);
+		publish_noxattr(fs, r->node, epoch);
 }
 
-static void publish(struct stackfs *fs, fuse_ino_t ino, uint64_t epoch,
+static void publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 		    const char *name, const char *value, ssize_t len,
 		    const char *path)
 {
@@ -90,12 +92,12 @@ static void publish(struct stackfs *fs, fuse_ino_t ino, uint64_t epoch,
 	if (!fs->cache || !timeout)
 		return;
 	if (len >= 0) {
-		cache_put_xattr(fs->cache, ino, epoch, name, value, len,
+		cache_put_xattr(fs->cache, n->id, epoch, name, value, len,
 				timeout);
 	} else if (len == -ENODATA &&
 		   (listxattr(path, NULL, 0) != 0 ||
-		    !publish_noxattr(fs, ino, epoch))) {
-		cache_put_xattr(fs->cache, ino, epoch, name, NULL, ENODATA,
+		    !publish_noxattr(fs, n, epoch))) {
+		cache_put_xattr(fs->cache, n->id, epoch, name, NULL, ENODATA,
 				timeout);
 	}
 }
@@ -143,7 +145,7 @@ static void get_value(fuse_req_t req, const struct ref *r, const char *name,
 	if (len >= 0 || errno != ERANGE) {
 		if (len < 0)
 			len = get_error(name);
-		publish(fs, r->node->id, epoch, name, small, len, path);
+		publish(fs, r->node, epoch, name, small, len, path);
 		reply_value(req, small, len, size);
 		return;
 	}
@@ -217,7 +219,7 @@ static void get_list(fuse_req_t req, const struct ref *r, size_t size)
 	if (len < 0)
 		len = -errno;
 	else if (len == 0)
-		publish_noxattr(fs, r->node->id, epoch);
+		publish_noxattr(fs, r->node, epoch);
 	else
 		len = hide_names(req, list, len);
 	reply_value(req, list, len, size);

@@ -249,6 +249,17 @@ t_system_attributes()
 	eq "$(getfattr --only-values -n system.test "$L/d/sub/f")" below
 }
 
+# Listed are none, but one is there: "none at all" may not be served
+t_unlisted_attributes()
+{
+	down
+	strange "$L"
+	mnt
+	fails 1 getfattr -n user.none "$M/f"
+	eq "$(getfattr -dm - "$M/f")" ""
+	eq "$(getfattr --only-values -n user.unlisted "$M/f")" there
+}
+
 # The root of the lower directory knows no ACLs, what is mounted below does
 t_acls_below()
 {
