@@ -293,4 +293,46 @@ t_no_acls_below()
 	fails 1 other cat "$M/d/sub/g"
 }
 
+# dangerous DIR: programs and a device that are harmless where it is mounted so
+dangerous()
+{
+	cp /usr/bin/id "$1/id"
+	chmod 6755 "$1/id"
+	cp /bin/grep "$1/caps"
+	setcap cap_net_raw+ep "$1/caps"
+	mknod -m 666 "$1/null" c 1 3
+	echo '#!/bin/sh' > "$1/script"
+	chmod 755 "$1/script"
+}
+
+# What they give to somebody: user, capabilities, a program, the device
+powers()
+{
+	other "$1/id" -u 2> /dev/null || echo "id $?"
+	other "$1/caps" CapEff /proc/self/status 2> /dev/null | sed 's/.*\(....\)$/\1/' || echo "caps $?"
+	other "$1/script" 2> /dev/null && echo script || echo "script $?"
+	other bash -c "echo x > $1/null" 2> /dev/null && echo device || echo "device $?"
+}
+
+t_flags_of_the_lower_mount()
+{
+	local flags
+	for flags in ro nosuid,nodev,noexec nosuid nodev noexec; do
+		down
+		below "$L" -t tmpfs none
+		mkdir -m 755 "$L/d"
+		dangerous "$L/d"
+		mount -o "remount,bind,$flags" "$L"
+		powers "$L/d" > "$T/want"
+		mnt suid,dev,exec,rw
+		powers "$M/d" | diff "$T/want" -
+		grep -q "^$flags," <(awk -v m="$M" '$2 == m { sub("^rw,", "", $4); print $4 "," }' /proc/mounts)
+		"$MOUNT" "$L" "$M" -o "remount,suid,dev,exec,$OPTS"
+		powers "$M/d" | diff "$T/want" -
+		down
+		umount "$L"
+		mnt
+	done
+}
+
 . "$(dirname "$0")/plain.sh"
