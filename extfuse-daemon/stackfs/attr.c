@@ -87,6 +87,7 @@ void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 
 	*out = (struct fuse_attr_out) { 0 };
 	attr_fill(&out->attr, st);
+	lower_restrict(n, &out->attr);
 	if (timeout)
 		attr_insert(fs->cache, n->id, epoch, &out->attr, timeout,
 			       atime_until(fs, n, st));

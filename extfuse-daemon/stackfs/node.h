@@ -45,6 +45,10 @@ struct cache;
  * @index:	the slot
  * @generation:	how often the slot was used before
  * @type:	S_IFMT bits of the mode
+ * @mnt:	the lower mount through which it was reached
+ * @limits:	what that forbids and the lower root's does not: ST_NOSUID,
+ *		ST_NODEV, ST_NOEXEC.  An inode that can be reached with and
+ *		without them is several nodes (lower.c).
  * @handle:	file handle, kept since @fd was first closed
  * @backing_id:	passthrough: the kernel's number of the lower file (backing.c)
  * @backing_opens: open files that use it and that the daemon knows
@@ -68,6 +72,8 @@ struct node {
 	mode_t type;
 	dev_t dev;
 	ino_t ino;
+	uint64_t mnt;
+	unsigned long limits;
 	struct node *hash_next;
 	struct node *queue_next;
 	struct file_handle *handle;
@@ -75,6 +81,15 @@ struct node {
 	uint32_t backing_opens;
 	bool backing_kept;
 	uint32_t cached_opens;
+};
+
+/* What makes a node; see there. */
+struct lower {
+	dev_t dev;
+	ino_t ino;
+	mode_t type;
+	uint64_t mnt;
+	unsigned long limits;
 };
 
 struct node_chunk {
@@ -87,6 +102,7 @@ struct node_chunk {
  * struct nodes - the table
  *
  * @lock:	guards hash, slots and @count
+ * @root_flags:	what the lower root's mount forbids
  * @stripe:	guard a node's descriptor, handle and passthrough state; leaf
  *		locks, taken without or inside @lock
  */
@@ -106,6 +122,8 @@ struct nodes {
 	struct cache *cache;
 	int root_fd;
 	dev_t root_dev;
+	uint64_t root_mnt;
+	unsigned long root_flags;
 	bool handles;
 	uint32_t hand;
 	long max_fds;
@@ -143,12 +161,13 @@ void nodes_reaper_stop(struct nodes *t);
 /** node_get() - the node of a nodeid, referenced; NULL: ESTALE */
 struct node *node_get(struct nodes *t, uint64_t id);
 void node_put(struct nodes *t, struct node *n);
-/** node_find() - the node of an inode if there is one, referenced */
+/** node_find() - the node, without limits, of an inode if there is one,
+ *  referenced */
 struct node *node_find(struct nodes *t, dev_t dev, ino_t ino);
 
 /** node_make() - the node of an inode, referenced, made if there is none
  *  @fd: O_PATH descriptor of the inode, taken over in any case */
-int node_make(struct nodes *t, int fd, const struct stat *st,
+int node_make(struct nodes *t, int fd, const struct lower *l,
 	      struct node **np);
 
 /** node_replied() - an entry is about to be replied (or was not: -1) */
@@ -167,6 +186,19 @@ static inline void node_pin(struct node *n)
 }
 
 void node_unpin(void *nodes, uint64_t id);
+
+/* lower.c */
+
+struct fuse_attr;
+
+/** lower_flags() - what the mount of @fd forbids: 0 or -errno */
+int lower_flags(int fd, unsigned long *flags);
+/** lower_read() - which inode @fd is
+ *  @dir: in which it was found, NULL for the root */
+int lower_read(const struct nodes *t, const struct node *dir, int fd,
+	       struct lower *l);
+/** lower_restrict() - take from attributes what the node's mount forbids */
+void lower_restrict(const struct node *n, struct fuse_attr *a);
 
 /* node.c for reaper.c and nodefd.c */
 struct node *node_slot(struct nodes *t, uint32_t index);

@@ -4,8 +4,8 @@
  *
  * When there are too many, the hand of a clock closes those not used lately;
  * a closed node is opened again by its file handle.  Nodes whose inode cannot
- * be found by a handle stay open: those on another device than the lower root,
- * and unlinked ones.
+ * be found by a handle stay open: those on another device or mount than the
+ * lower root, and unlinked ones.
  */
 #include <errno.h>
 #include <limits.h>
@@ -144,6 +144,7 @@ static bool fd_evict(struct nodes *t, struct node *n)
 	struct stat st;
 
 	if (fd < 0 || !atomic_load(&n->id) || n->dev != t->root_dev ||
+	    n->mnt != t->root_mnt ||
 	    atomic_load(&n->id) == NODE_ROOT_ID || atomic_load(&n->refs))
 		return false;
 	/* Served by the cache alone, the kernel's count is 0: first to go. */

@@ -208,6 +208,11 @@ int creds_init(void);
  *  @group: group whose membership decides, or CREDS_NO_GROUP */
 int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group);
 void creds_leave(const struct creds *cr);
+/** creds_enter_hidden() - likewise, to change data where the kernel does not see
+ *  setuid and setgid bits, and so does not take them away; elsewhere nothing.
+ *  Who wrote the pages that the kernel kept is not known: nobody. */
+int creds_enter_hidden(struct creds *cr, const struct fuse_ctx *ctx,
+		       const struct node *n, int fd);
 /** creds_sgid_group() - the group whose members may keep the file's setgid bit,
  *  CREDS_NO_GROUP without one */
 gid_t creds_sgid_group(int fd);

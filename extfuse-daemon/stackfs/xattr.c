@@ -38,6 +38,12 @@ static bool is_foreign(const char *name)
 	return has_prefix(name, SYSTEM_PREFIX) && !is_acl(name);
 }
 
+/* C7: a file's capabilities where its mount forbids them (lower.c). */
+static bool is_hidden(const struct node *n, const char *name)
+{
+	return (n->limits & ST_NOSUID) && !strcmp(name, CAPS_XATTR);
+}
+
 static bool is_virtual(fuse_ino_t ino, const char *name)
 {
 	return ino == NODE_ROOT_ID && !strcmp(name, STAT_XATTR);
@@ -177,12 +183,16 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		fuse_reply_err(req, -err);
 		return;
 	}
-	get_value(req, &r, name, size);
+	if (is_hidden(r.node, name))
+		fuse_reply_err(req, ENODATA);
+	else
+		get_value(req, &r, name, size);
 	ref_put(fs, &r);
 }
 
 /* C7: whoever cannot read attributes is not told their names. */
-static ssize_t hide_names(fuse_req_t req, char *list, ssize_t len)
+static ssize_t hide_names(fuse_req_t req, const struct node *node, char *list,
+			  ssize_t len)
 {
 	char *from = list, *to = list, *end = list + len;
 	int privileged = -1;
@@ -190,7 +200,7 @@ static ssize_t hide_names(fuse_req_t req, char *list, ssize_t len)
 
 	for (; from < end; from += n) {
 		n = strlen(from) + 1;
-		if (is_foreign(from))
+		if (is_foreign(from) || is_hidden(node, from))
 			continue;
 		if (has_prefix(from, TRUSTED_PREFIX)) {
 			if (privileged < 0)
@@ -221,7 +231,7 @@ static void get_list(fuse_req_t req, const struct ref *r, size_t size)
 	else if (len == 0)
 		publish_noxattr(fs, r->node, epoch);
 	else
-		len = hide_names(req, list, len);
+		len = hide_names(req, r->node, list, len);
 	reply_value(req, list, len, size);
 	free(list);
 }

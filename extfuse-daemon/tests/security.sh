@@ -335,4 +335,56 @@ t_flags_of_the_lower_mount()
 	done
 }
 
+# Mounted below the lower directory with fewer rights than itself: another file
+# system, and another mount of the same
+t_flags_of_mounts_below()
+{
+	local flags with
+	mkdir "$L/d/src"
+	dangerous "$L/d/src"
+	powers "$L/d/src" > "$T/all"
+	for flags in nosuid nodev noexec nosuid,nodev,noexec; do
+		for with in "-t tmpfs none" "--bind $L/d/src"; do
+			powers "$M/d/src" | diff "$T/all" -
+			# shellcheck disable=SC2086 # words
+			below "$L/d/sub" $with
+			[[ $with == --bind* ]] || dangerous "$L/d/sub"
+			mount -o "remount,bind,$flags" "$L/d/sub"
+			powers "$L/d/sub" > "$T/want"
+			powers "$M/d/sub" | diff "$T/want" -
+			stat -c '%n %a' "$M/d/sub"/* > /dev/null
+			getfattr -dm - "$M/d/sub"/* > /dev/null
+			powers "$M/d/sub" | diff "$T/want" -
+			powers "$M/d/src" | diff "$T/all" -
+			down
+			umount "$L/d/sub"
+			mnt
+		done
+	done
+}
+
+# Hidden bits go with every write, too
+t_hidden_bits_go()
+{
+	local mode how f
+	below "$L/d/sub" -t tmpfs -o nosuid none
+	echo 0123456789 > "$L/d/sub/from"
+	for mode in passthrough writeback; do
+		down
+		mnt $mode
+		for how in write append pwritev ftruncate truncate otrunc fallocate copy sendfile; do
+			f=$L/d/sub/$mode.$how
+			echo 0123456789 > "$f"
+			chown $USER1:$GROUP "$f"
+			chmod 6777 "$f"
+			setcap cap_net_raw+ep "$f"
+			(cd "$M/d/sub" && other "$T/fsop" change $how $mode.$how)
+			eq "$how $mode $(stat -c %a "$f") $(getcap "$f")" "$how $mode 777 "
+		done
+	done
+	# a mode can be set, though not all of it is shown
+	chmod 4755 "$M/d/sub/from"
+	eq "$(stat -c %a "$L/d/sub/from" "$M/d/sub/from" | xargs)" "4755 755"
+}
+
 . "$(dirname "$0")/plain.sh"
