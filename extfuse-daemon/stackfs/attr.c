@@ -88,6 +88,7 @@ void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 	*out = (struct fuse_attr_out) { 0 };
 	attr_fill(&out->attr, st);
 	out->attr.ino = nodes_ino(&fs->nodes, n->dev, n->ino);
+	lower_restrict(n, &out->attr);
 	if (timeout)
 		attr_insert(fs->cache, n->id, epoch, &out->attr, timeout,
 			       atime_until(fs, n, st));

@@ -101,8 +101,11 @@ void backing_attach(struct stackfs *fs, struct file *f)
 	if (!fs->passthrough)
 		return;
 	pthread_mutex_lock(stripe);
-	/* C1: writes that bypass the daemon must be seen by the program. */
-	if (!n->backing_id && !n->cached_opens &&
+	/*
+	 * C1: writes that bypass the daemon must be seen by the program.  C7: it
+	 * would publish bits that are hidden, and open files to be executed.
+	 */
+	if (!n->backing_id && !n->cached_opens && !n->limits &&
 	    (!fs->cache || cache_has_node(fs->cache, n->id)) &&
 	    !append_only(f)) {
 		n->backing_id = backing_open(fs, f->fd);

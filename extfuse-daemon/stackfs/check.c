@@ -3,8 +3,9 @@
  * What must be right before anything is mounted.
  */
 #include <errno.h>
-#include <linux/fs.h>
+#include <jansson.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <mntent.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "stackfs.h"
@@ -74,7 +76,7 @@ static void check_type(struct stackfs *fs)
 	case XFS_SUPER_MAGIC:
 	case BTRFS_SUPER_MAGIC:
 	case TMPFS_MAGIC:
-		fs->silent_close = true;
+		fs->native = true;
 		break;
 	case FUSE_SUPER_MAGIC:
 		fs->splice = false;
@@ -114,6 +116,8 @@ static int check_lower(struct stackfs *fs)
 		return EXIT_MOUNT;
 	}
 	fs->st_flags = sv.f_flag;
+	/* C7: what the lower mount forbids; MS_* and ST_* are the same. */
+	fs->opts.ms_flags |= sv.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC);
 	check_type(fs);
 	xattr_probe(fs);
 	return fs->opts.watch ? watch_open(fs) : 0;
@@ -164,10 +168,34 @@ static int check_mountpoint(struct stackfs *fs)
 	return EXIT_MOUNT;
 }
 
+/*
+ * C7: what the lower mount forbids stays forbidden.  The daemon knows: something
+ * else may be mounted on the lower directory by now.  That it is read-only is
+ * told with every change, and may be over.
+ */
+static int lower_limits(const char *mountpoint, unsigned long *flags)
+{
+	char *text = calloc(1, XATTR_SIZE_MAX + 1);
+	json_t *j = NULL, *v;
+	int err = 0;
+
+	if (text && getxattr(mountpoint, STAT_XATTR, text, XATTR_SIZE_MAX) > 0)
+		j = json_loads(text, 0, NULL);
+	v = json_object_get(j, "lower_flags");
+	if (json_is_integer(v))
+		*flags = json_integer_value(v);
+	else
+		err = -EPROTO;
+	json_decref(j);
+	free(text);
+	return err;
+}
+
 /* mount(8) gives the options of the first mount too: only flags can change. */
 int check_remount(struct stackfs *fs)
 {
 	const struct options *o = &fs->opts;
+	unsigned long limits;
 	char *source;
 	int err;
 
@@ -182,7 +210,13 @@ int check_remount(struct stackfs *fs)
 		return EXIT_MOUNT;
 	}
 	free(source);
-	if (!o->fake && mount(NULL, o->mountpoint, NULL, o->ms_flags, NULL)) {
+	if (lower_limits(o->mountpoint, &limits)) {
+		log_err("%s: remount: the daemon does not say what the lower mount allows",
+			o->mountpoint);
+		return EXIT_MOUNT;
+	}
+	if (!o->fake && mount(NULL, o->mountpoint, NULL, o->ms_flags | limits,
+			      NULL)) {
 		log_err("%s: remount: %s", o->mountpoint, strerror(errno));
 		return EXIT_MOUNT;
 	}

@@ -24,6 +24,7 @@
 #include "stackfs.h"
 
 #define NO_ID ((uid_t)-1)
+#define NOBODY 65534
 
 static _Thread_local bool own_umask;
 
@@ -142,6 +143,19 @@ gid_t creds_sgid_group(int fd)
 
 	return !fstat(fd, &st) && (st.st_mode & S_ISGID) ? st.st_gid :
 							   CREDS_NO_GROUP;
+}
+
+int creds_enter_hidden(struct creds *cr, const struct fuse_ctx *ctx,
+		       const struct node *n, int fd)
+{
+	struct fuse_ctx nobody = { .uid = NOBODY, .gid = NOBODY };
+
+	*cr = (struct creds) { 0 };
+	if (!(n->limits & ST_NOSUID))
+		return 0;
+	if (!ctx->pid)
+		return creds_enter(cr, &nobody, CREDS_NO_GROUP);
+	return creds_enter(cr, ctx, creds_sgid_group(fd));
 }
 
 int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group)

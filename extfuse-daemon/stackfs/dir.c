@@ -16,6 +16,9 @@
 
 #include "stackfs.h"
 
+/* Of a longer name FUSE makes an error of the whole listing. */
+#define LISTED_NAME_MAX 1024
+
 /**
  * struct dirhandle - an open directory
  * @node:	the directory, referenced; not while the stream is left
@@ -245,7 +248,8 @@ static void add_entry(struct dirbuf *b, const struct dirent *de, uint64_t ino)
 
 /*
  * A name that is gone by now is listed without an entry: nodeid 0.  So is one
- * that the kernel can look up by itself, cheaper than we could.
+ * that the kernel can look up by itself, cheaper than we could, and one that is
+ * too long to be looked up (vfat has them, and FUSE).
  */
 static void plus_lookup(struct stackfs *fs, const struct ref *dir,
 			const char *name, struct fuse_entry_out *entry)
@@ -271,6 +275,8 @@ static void plus_fill(struct stackfs *fs, const struct ref *dir,
 
 	for (at = 0; at < b->used; at += FUSE_DIRENTPLUS_SIZE(plus)) {
 		plus = (struct fuse_direntplus *)(b->mem + at);
+		if (plus->dirent.namelen > EXTFUSE_NAME_MAX)
+			continue;
 		memcpy(name, plus->dirent.name, plus->dirent.namelen);
 		name[plus->dirent.namelen] = '\0';
 		plus_lookup(fs, dir, name, &plus->entry_out);
@@ -280,8 +286,11 @@ static void plus_fill(struct stackfs *fs, const struct ref *dir,
 static struct dirent *dir_next(struct dirhandle *d)
 {
 	errno = 0;
-	if (!d->next)
+	while (!d->next || strlen(d->next->d_name) > LISTED_NAME_MAX) {
 		d->next = readdir(d->dir);
+		if (!d->next)
+			break;
+	}
 	return d->next;
 }
 

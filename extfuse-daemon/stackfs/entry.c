@@ -46,7 +46,7 @@ int entry_find(struct stackfs *fs, const struct ref *dir, const char *name,
 	       struct ref *r)
 {
 	struct node *n;
-	struct stat st;
+	struct lower l;
 	int fd, err;
 
 	do
@@ -54,12 +54,12 @@ int entry_find(struct stackfs *fs, const struct ref *dir, const char *name,
 	while (fd < 0 && nodes_fd_relieve(&fs->nodes, -fd));
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st)) {
-		err = -errno;
+	err = lower_read(&fs->nodes, dir->node, fd, &l);
+	if (err) {
 		close(fd);
 		return err;
 	}
-	err = node_make(&fs->nodes, fd, &st, &n);
+	err = node_make(&fs->nodes, fd, &l, &n);
 	return err ? err : ref_node(fs, n, r);
 }
 

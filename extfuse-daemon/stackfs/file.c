@@ -13,6 +13,9 @@
 /* The kernel's name of a file without one (vfs_tmpfile()): see op_create(). */
 #define TMPFILE_NAME "/"
 
+/* The kernel's FMODE_EXEC, which FUSE hands on: the file shall be executed. */
+#define OPEN_EXEC 0x20
+
 /*
  * O_DIRECT is dropped: requests carry data at no particular alignment.  So is
  * O_APPEND, which each write tells of its own (io.c), unless the file is
@@ -20,7 +23,7 @@
  * the caller's flags.  With a
  * writeback cache the kernel reads what it writes.
  */
-static int lower_flags(const struct stackfs *fs, int flags)
+static int open_flags(const struct stackfs *fs, int flags)
 {
 	flags &= ~(O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW | O_DIRECT |
 		   O_APPEND);
@@ -75,7 +78,7 @@ static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
  */
 static uint32_t flush_flag(const struct stackfs *fs, const struct file *f)
 {
-	return !f->writes || (fs->silent_close &&
+	return !f->writes || (fs->native &&
 			      f->node->dev == fs->nodes.root_dev) ?
 	       FOPEN_NOFLUSH : 0;
 }
@@ -122,7 +125,7 @@ int file_fd_get(struct stackfs *fs, fuse_ino_t ino,
 	fd = ref_get(fs, ino, &r);
 	if (fd)
 		return fd;
-	fd = open_node(fs, r.fd, lower_flags(fs, O_RDONLY));
+	fd = open_node(fs, r.fd, open_flags(fs, O_RDONLY));
 	ref_put(fs, &r);
 	return fd;
 }
@@ -166,11 +169,14 @@ static bool may_append(struct stackfs *fs, const struct node *n, int flags)
 static int open_lower(fuse_req_t req, const struct ref *r, int flags)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
-	int lower = lower_flags(fs, flags), fd;
+	int lower = open_flags(fs, flags), fd;
 
 	/* Opening a FIFO or a device is the kernel's own business. */
 	if (!S_ISREG(r->node->type))
 		return -EINVAL;
+	/* C7: with permission, but not from that mount. */
+	if ((flags & OPEN_EXEC) && (r->node->limits & ST_NOEXEC))
+		return -EACCES;
 	if (lower & O_TRUNC)
 		return open_truncate(req, r, lower);
 	fd = open_node(fs, r->fd, lower);
@@ -224,11 +230,11 @@ static int create_lower(fuse_req_t req, const struct ref *dir,
 		return fd;
 	do {
 		if (name)
-			fd = openat(dir->fd, name, lower_flags(fs, flags) |
+			fd = openat(dir->fd, name, open_flags(fs, flags) |
 				    O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 		else
 			fd = open(proc_fd(path, dir->fd),
-				  lower_flags(fs, flags) | O_TMPFILE |
+				  open_flags(fs, flags) | O_TMPFILE |
 				  (flags & O_EXCL), mode);
 	} while (fd < 0 && nodes_fd_relieve(&fs->nodes, errno));
 	if (fd < 0)
@@ -239,18 +245,20 @@ static int create_lower(fuse_req_t req, const struct ref *dir,
 	return fd;
 }
 
-static int create_node(struct stackfs *fs, int fd, struct ref *r)
+static int create_node(struct stackfs *fs, const struct node *dir, int fd,
+		       struct ref *r)
 {
 	struct node *n;
-	struct stat st;
+	struct lower l;
 	int path_fd, err;
 
-	if (fstat(fd, &st))
-		return -errno;
+	err = lower_read(&fs->nodes, dir, fd, &l);
+	if (err)
+		return err;
 	path_fd = open_node(fs, fd, O_PATH | O_CLOEXEC);
 	if (path_fd < 0)
 		return path_fd;
-	err = node_make(&fs->nodes, path_fd, &st, &n);
+	err = node_make(&fs->nodes, path_fd, &l, &n);
 	return err ? err : ref_node(fs, n, r);
 }
 
@@ -279,7 +287,7 @@ static int create_finish(fuse_req_t req, const struct change *ch,
 	struct ref r;
 	int err;
 
-	err = create_node(fs, fd, &r);
+	err = create_node(fs, ch->dir.node, fd, &r);
 	if (err)
 		goto fail_fd;
 	f = file_new(fs, r.node, fd);

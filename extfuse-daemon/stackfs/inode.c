@@ -129,6 +129,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 				 FUSE_SET_ATTR_GID | FUSE_SET_ATTR_SIZE));
 	uint64_t epoch, xepoch = 0;
 	struct fuse_attr_out out;
+	struct creds cr = { 0 };
 	struct stat st;
 	struct ref r;
 	int err;
@@ -141,7 +142,11 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	epoch = cache_begin(fs->cache, ino);
 	if (xattrs)
 		xepoch = cache_xattr_begin(fs->cache, ino);
-	err = setattr_lower(&r, attr, to_set, fi);
+	if (to_set & FUSE_SET_ATTR_SIZE)
+		err = creds_enter_hidden(&cr, fuse_req_ctx(req), r.node, r.fd);
+	if (!err)
+		err = setattr_lower(&r, attr, to_set, fi);
+	creds_leave(&cr);
 	if (!err && fstat(r.fd, &st))
 		err = -errno;
 	if (xattrs)

@@ -127,7 +127,9 @@ static ssize_t write_pages(const struct stackfs *fs, const char *buf,
 	ssize_t len, n;
 
 	pthread_mutex_lock(caps_lock(f->node));
-	len = fgetxattr(f->fd, CAPS_XATTR, caps, sizeof(caps));
+	/* hidden, they were not taken when it was written */
+	len = f->node->limits & ST_NOSUID ? 0 :
+	      fgetxattr(f->fd, CAPS_XATTR, caps, sizeof(caps));
 	if (len > 0)
 		epoch = cache_xattr_begin(fs->cache, id);
 	n = write_lower(fs, buf, size, off, fi);
@@ -141,17 +143,34 @@ static ssize_t write_pages(const struct stackfs *fs, const char *buf,
 	return n;
 }
 
+/* Replies if it fails. */
+static int hidden_enter(fuse_req_t req, const struct fuse_file_info *fi,
+			struct creds *cr)
+{
+	const struct file *f = file_of(fi);
+	int err;
+
+	err = creds_enter_hidden(cr, fuse_req_ctx(req), f->node, f->fd);
+	if (err)
+		fuse_reply_err(req, -err);
+	return err;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	      off_t off, struct fuse_file_info *fi)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
+	struct creds cr;
 	uint64_t epoch;
 	ssize_t n;
 
+	if (hidden_enter(req, fi, &cr))
+		return;
 	epoch = cache_begin(fs->cache, ino);
 	n = fi->writepage ? write_pages(fs, buf, size, off, fi) :
 			    write_lower(fs, buf, size, off, fi);
 	cache_end(fs->cache, ino, epoch);
+	creds_leave(&cr);
 	if (n < 0)
 		fuse_reply_err(req, -n);
 	else
@@ -175,11 +194,16 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
 		  off_t len, struct fuse_file_info *fi)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
-	uint64_t epoch = cache_begin(fs->cache, ino);
+	struct creds cr;
+	uint64_t epoch;
 	int err;
 
+	if (hidden_enter(req, fi, &cr))
+		return;
+	epoch = cache_begin(fs->cache, ino);
 	err = fallocate(file_of(fi)->fd, mode, off, len) ? errno : 0;
 	attr_end(fs, file_of(fi)->node, file_of(fi)->fd, epoch);
+	creds_leave(&cr);
 	fuse_reply_err(req, err);
 }
 
@@ -209,12 +233,15 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	struct stackfs *fs = fuse_req_userdata(req);
 	int fd_in = file_fd_get(fs, ino_in, fi_in);
 	uint64_t in = 0, out;
+	struct creds cr;
 	ssize_t n;
 
 	if (fd_in < 0) {
 		fuse_reply_err(req, -fd_in);
 		return;
 	}
+	if (hidden_enter(req, fi_out, &cr))
+		goto put;
 	/* The destination's attributes, and the source's atime. */
 	if (ino_in != ino_out)
 		in = cache_begin(fs->cache, ino_in);
@@ -226,9 +253,11 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	attr_end(fs, file_of(fi_out)->node, file_of(fi_out)->fd, out);
 	if (ino_in != ino_out)
 		cache_end(fs->cache, ino_in, in);
-	file_fd_put(fi_in, fd_in);
+	creds_leave(&cr);
 	if (n < 0)
 		fuse_reply_err(req, -n);
 	else
 		fuse_reply_write(req, n);
+put:
+	file_fd_put(fi_in, fd_in);
 }

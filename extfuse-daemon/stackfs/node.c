@@ -41,11 +41,12 @@ void node_unhash(struct nodes *t, struct node *n)
 	n->hashed = false;
 }
 
-static struct node *hash_find(struct nodes *t, dev_t dev, ino_t ino)
+static struct node *hash_find(struct nodes *t, dev_t dev, ino_t ino,
+			      unsigned long limits)
 {
 	struct node *n = t->hash[hash_index(t, dev, ino)];
 
-	while (n && (n->dev != dev || n->ino != ino))
+	while (n && (n->dev != dev || n->ino != ino || n->limits != limits))
 		n = n->hash_next;
 	return n;
 }
@@ -148,7 +149,7 @@ void node_slot_free(struct nodes *t, struct node *n)
 }
 
 /* Called with the table locked; the node is not to be found until hashed. */
-static int node_new(struct nodes *t, int fd, const struct stat *st,
+static int node_new(struct nodes *t, int fd, const struct lower *l,
 		    struct node_device *device, struct node **np)
 {
 	struct node *n;
@@ -159,9 +160,11 @@ static int node_new(struct nodes *t, int fd, const struct stat *st,
 	if (err)
 		return err;
 	n = node_slot(t, index);
-	n->dev = st->st_dev;
-	n->ino = st->st_ino;
-	n->type = st->st_mode & S_IFMT;
+	n->dev = l->dev;
+	n->ino = l->ino;
+	n->type = l->type;
+	n->mnt = l->mnt;
+	n->limits = l->limits;
 	n->device = device;
 	if (device)
 		device->users++;
@@ -200,7 +203,7 @@ int nodes_init(struct nodes *t, int root_fd,
 	       void (*freed)(void *user, struct node *n), void *user)
 {
 	struct node *root;
-	struct stat st;
+	struct lower l;
 	uint32_t zero;
 	int fd, err;
 
@@ -209,9 +212,13 @@ int nodes_init(struct nodes *t, int root_fd,
 	t->root_fd = root_fd;
 	t->freed = freed;
 	t->user = user;
-	if (fstat(root_fd, &st))
-		return -errno;
-	t->root_dev = st.st_dev;
+	err = lower_flags(root_fd, &t->root_flags);
+	if (!err)
+		err = lower_read(t, NULL, root_fd, &l);
+	if (err)
+		return err;
+	t->root_dev = l.dev;
+	t->root_mnt = l.mnt;
 	nodes_fd_limit(t);
 	fd = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -221,7 +228,7 @@ int nodes_init(struct nodes *t, int root_fd,
 	err = t->hash ? slot_alloc(t, &zero) : -ENOMEM;
 	/* Slot 0 stays taken, so the root gets slot 1 and nodeid 1. */
 	if (!err)
-		err = node_new(t, fd, &st, NULL, &root);
+		err = node_new(t, fd, &l, NULL, &root);
 	if (err)
 		close(fd);
 	return err;
@@ -319,7 +326,7 @@ struct node *node_find(struct nodes *t, dev_t dev, ino_t ino)
 	struct node *n;
 
 	pthread_mutex_lock(&t->lock);
-	n = hash_find(t, dev, ino);
+	n = hash_find(t, dev, ino, 0);
 	if (n) {
 		atomic_fetch_add(&n->refs, 1);
 		atomic_store(&n->dying, false);
@@ -343,7 +350,7 @@ static void node_publish(struct nodes *t, struct node *n)
 		cache_put_opendir(t->cache, n->id);
 }
 
-static int node_find_or_new(struct nodes *t, int fd, const struct stat *st,
+static int node_find_or_new(struct nodes *t, int fd, const struct lower *l,
 			    struct node_device *device, struct node **np,
 			    bool *found)
 {
@@ -351,13 +358,13 @@ static int node_find_or_new(struct nodes *t, int fd, const struct stat *st,
 	int err = 0;
 
 	pthread_mutex_lock(&t->lock);
-	n = hash_find(t, st->st_dev, st->st_ino);
+	n = hash_find(t, l->dev, l->ino, l->limits);
 	*found = n;
 	if (n) {
 		atomic_fetch_add(&n->refs, 1);
 		atomic_store(&n->dying, false);
 	} else {
-		err = node_new(t, fd, st, device, &n);
+		err = node_new(t, fd, l, device, &n);
 		if (!err)
 			node_publish(t, n);
 	}
@@ -366,15 +373,15 @@ static int node_find_or_new(struct nodes *t, int fd, const struct stat *st,
 	return err;
 }
 
-int node_make(struct nodes *t, int fd, const struct stat *st,
+int node_make(struct nodes *t, int fd, const struct lower *l,
 	      struct node **np)
 {
-	struct node_device *device = node_device_get(t, fd, st);
+	struct node_device *device = node_device_get(t, fd, l);
 	bool found;
 	int err;
 
 	for (;;) {
-		err = node_find_or_new(t, fd, st, device, np, &found);
+		err = node_find_or_new(t, fd, l, device, np, &found);
 		if (err)
 			close(fd);
 		if (err || !found)

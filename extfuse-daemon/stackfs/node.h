@@ -29,13 +29,14 @@ struct cache;
 #define NODES_DEVICES	64
 
 /**
- * struct node_device - a device mounted below, other than the lower root's
+ * struct node_device - what is mounted below
  *
+ * @mnt:	the mount
  * @fd:		a directory there, by which handles are opened; -1: it has none
  * @users:	nodes, and threads that make one; 0: the slot is free
  */
 struct node_device {
-	dev_t dev;
+	uint64_t mnt;
 	int fd;
 	uint32_t users;
 };
@@ -58,6 +59,10 @@ struct node_device {
  * @index:	the slot
  * @generation:	how often the slot was used before
  * @type:	S_IFMT bits of the mode
+ * @mnt:	the lower mount through which it was reached
+ * @limits:	what that forbids and the lower root's does not: ST_NOSUID,
+ *		ST_NODEV, ST_NOEXEC.  An inode that can be reached with and
+ *		without them is several nodes (lower.c).
  * @device:	where @handle is opened, NULL: at the lower root or nowhere
  * @handle:	file handle, kept since @fd was first closed
  * @backing_id:	passthrough: the kernel's number of the lower file (backing.c)
@@ -82,6 +87,8 @@ struct node {
 	mode_t type;
 	dev_t dev;
 	ino_t ino;
+	uint64_t mnt;
+	unsigned long limits;
 	struct node *hash_next;
 	struct node *queue_next;
 	struct node_device *device;
@@ -90,6 +97,15 @@ struct node {
 	uint32_t backing_opens;
 	bool backing_kept;
 	uint32_t cached_opens;
+};
+
+/* What makes a node; see there. */
+struct lower {
+	dev_t dev;
+	ino_t ino;
+	mode_t type;
+	uint64_t mnt;
+	unsigned long limits;
 };
 
 struct node_chunk {
@@ -102,6 +118,7 @@ struct node_chunk {
  * struct nodes - the table
  *
  * @lock:	guards hash, slots, @count and @device
+ * @root_flags:	what the lower root's mount forbids
  * @stripe:	guard a node's descriptor, handle and passthrough state; leaf
  *		locks, taken without or inside @lock
  */
@@ -121,6 +138,8 @@ struct nodes {
 	struct cache *cache;
 	int root_fd;
 	dev_t root_dev;
+	uint64_t root_mnt;
+	unsigned long root_flags;
 	struct node_device device[NODES_DEVICES];
 	bool handles;
 	uint32_t hand;
@@ -159,12 +178,13 @@ void nodes_reaper_stop(struct nodes *t);
 /** node_get() - the node of a nodeid, referenced; NULL: ESTALE */
 struct node *node_get(struct nodes *t, uint64_t id);
 void node_put(struct nodes *t, struct node *n);
-/** node_find() - the node of an inode if there is one, referenced */
+/** node_find() - the node, without limits, of an inode if there is one,
+ *  referenced */
 struct node *node_find(struct nodes *t, dev_t dev, ino_t ino);
 
 /** node_make() - the node of an inode, referenced, made if there is none
  *  @fd: O_PATH descriptor of the inode, taken over in any case */
-int node_make(struct nodes *t, int fd, const struct stat *st,
+int node_make(struct nodes *t, int fd, const struct lower *l,
 	      struct node **np);
 
 /** nodes_ino() - the number by which the mount shows a lower inode: its own on the
@@ -189,6 +209,19 @@ static inline void node_pin(struct node *n)
 
 void node_unpin(void *nodes, uint64_t id);
 
+/* lower.c */
+
+struct fuse_attr;
+
+/** lower_flags() - what the mount of @fd forbids: 0 or -errno */
+int lower_flags(int fd, unsigned long *flags);
+/** lower_read() - which inode @fd is
+ *  @dir: in which it was found, NULL for the root */
+int lower_read(const struct nodes *t, const struct node *dir, int fd,
+	       struct lower *l);
+/** lower_restrict() - take from attributes what the node's mount forbids */
+void lower_restrict(const struct node *n, struct fuse_attr *a);
+
 /* node.c for reaper.c and nodefd.c */
 struct node *node_slot(struct nodes *t, uint32_t index);
 void node_unhash(struct nodes *t, struct node *n);
@@ -211,10 +244,10 @@ bool node_fd_same(struct nodes *t, struct node *n, int fd);
 /** node_fd_set() - @fd, newly opened, is the node's */
 void node_fd_set(struct nodes *t, struct node *n, int fd);
 void node_fd_close(struct nodes *t, struct node *n);
-/** node_device_get() - the device of an inode that is about to be a node, until
+/** node_device_get() - the mount of an inode that is about to be a node, until
  *  put; NULL: the lower root's, or one too many.  @fd: O_PATH, of the inode */
 struct node_device *node_device_get(struct nodes *t, int fd,
-				    const struct stat *st);
+				    const struct lower *l);
 void node_device_put(struct nodes *t, struct node_device *d);
 /** nodes_fd_limit() - raise the descriptor limit, set the bound of nodes */
 void nodes_fd_limit(struct nodes *t);

@@ -6,8 +6,8 @@
  * a closed node is opened again by its file handle.  Nodes whose inode cannot
  * be found by a handle stay open: unlinked ones, and those of a device without.
  *
- * To open a handle takes a descriptor of the same device: the lower root, or a
- * directory that is kept for each device below, as long as it has nodes.
+ * To open a handle takes a descriptor of the same mount: the lower root, or a
+ * directory that is kept for each mount below, as long as it has nodes.
  */
 #include <errno.h>
 #include <limits.h>
@@ -57,7 +57,7 @@ void node_fd_set(struct nodes *t, struct node *n, int fd)
 /* Where the node's handle is opened, -1: nowhere */
 static int handle_fd(const struct nodes *t, const struct node *n)
 {
-	if (n->dev == t->root_dev)
+	if (n->mnt == t->root_mnt)
 		return t->root_fd;
 	return n->device ? n->device->fd : -1;
 }
@@ -225,8 +225,8 @@ bool nodes_handles_work(int root_fd)
 	return fd >= 0;
 }
 
-/* The device's slot; with @dir, a directory there, one that was free. */
-static struct node_device *device_hold(struct nodes *t, dev_t dev,
+/* The mount's slot; with @dir, a directory there, one that was free. */
+static struct node_device *device_hold(struct nodes *t, uint64_t mnt,
 				       const int *dir)
 {
 	struct node_device *d, *spare = NULL;
@@ -234,13 +234,13 @@ static struct node_device *device_hold(struct nodes *t, dev_t dev,
 	for (d = t->device; d < t->device + NODES_DEVICES; d++) {
 		if (!d->users)
 			spare = d;
-		else if (d->dev == dev)
+		else if (d->mnt == mnt)
 			break;
 	}
 	if (d == t->device + NODES_DEVICES) {
 		d = dir ? spare : NULL;
 		if (d)
-			*d = (struct node_device) { .dev = dev, .fd = *dir };
+			*d = (struct node_device) { .mnt = mnt, .fd = *dir };
 	}
 	if (d)
 		d->users++;
@@ -248,7 +248,7 @@ static struct node_device *device_hold(struct nodes *t, dev_t dev,
 }
 
 /* The way to what is mounted below leads through a directory, its root. */
-static struct node_device *device_new(struct nodes *t, int fd, dev_t dev)
+static struct node_device *device_new(struct nodes *t, int fd, uint64_t mnt)
 {
 	char path[32];
 	struct node_device *d;
@@ -265,7 +265,7 @@ static struct node_device *device_new(struct nodes *t, int fd, dev_t dev)
 		dir = -1;
 	}
 	pthread_mutex_lock(&t->lock);
-	d = device_hold(t, dev, &dir);
+	d = device_hold(t, mnt, &dir);
 	pthread_mutex_unlock(&t->lock);
 	if (dir >= 0 && (!d || d->fd != dir))
 		close(dir);
@@ -273,16 +273,16 @@ static struct node_device *device_new(struct nodes *t, int fd, dev_t dev)
 }
 
 struct node_device *node_device_get(struct nodes *t, int fd,
-				    const struct stat *st)
+				    const struct lower *l)
 {
 	struct node_device *d;
 
-	if (!t->handles || st->st_dev == t->root_dev)
+	if (!t->handles || l->mnt == t->root_mnt)
 		return NULL;
 	pthread_mutex_lock(&t->lock);
-	d = device_hold(t, st->st_dev, NULL);
+	d = device_hold(t, l->mnt, NULL);
 	pthread_mutex_unlock(&t->lock);
-	return d || !S_ISDIR(st->st_mode) ? d : device_new(t, fd, st->st_dev);
+	return d || l->type != S_IFDIR ? d : device_new(t, fd, l->mnt);
 }
 
 void node_device_put(struct nodes *t, struct node_device *d)

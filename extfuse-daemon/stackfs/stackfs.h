@@ -105,9 +105,9 @@ struct dirhandle;
  * @init_abi:	its EXTFUSE_ABI or 0
  * @passthrough: agreed with the kernel
  * @noxattr:	an empty list of extended attributes means ENODATA for each
- * @acl:	the lower file system has POSIX ACLs
  * @st_flags:	ST_* of the lower mount
- * @silent_close: closing a file of the lower root's device reports no error, ever
+ * @native:	the lower root's file system closes files without an error and
+ *		lists all extended attributes (check.c)
  * @splice:	files of the lower root's device may be spliced from (io.c)
  * @handles:	open files and directories
  * @streams:	directories that are read without being open (dir.c)
@@ -132,10 +132,9 @@ struct stackfs {
 	uint32_t init_abi;
 	bool passthrough;
 	bool noxattr;
-	bool acl;
 	unsigned long st_flags;
 	struct watch watch;
-	bool silent_close;
+	bool native;
 	bool splice;
 	pthread_mutex_t handles_lock;
 	struct handle *handles;
@@ -211,6 +210,11 @@ int creds_init(void);
  *  @group: group whose membership decides, or CREDS_NO_GROUP */
 int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group);
 void creds_leave(const struct creds *cr);
+/** creds_enter_hidden() - likewise, to change data where the kernel does not see
+ *  setuid and setgid bits, and so does not take them away; elsewhere nothing.
+ *  Who wrote the pages that the kernel kept is not known: nobody. */
+int creds_enter_hidden(struct creds *cr, const struct fuse_ctx *ctx,
+		       const struct node *n, int fd);
 /** creds_sgid_group() - the group whose members may keep the file's setgid bit,
  *  CREDS_NO_GROUP without one */
 gid_t creds_sgid_group(int fd);

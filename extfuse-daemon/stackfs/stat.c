@@ -105,7 +105,7 @@ char *stat_json(struct stackfs *fs)
 
 	if (fs->ebpf)
 		session_status(fs, &st);
-	j = json_pack("{so ss si so ss sb sI so so s{sI sI sI} s{sb sI sI}}",
+	j = json_pack("{so ss si so ss sb sI sI so so s{sI sI sI} s{sb sI sI}}",
 		"mount", path_json(fs->opts.mountpoint),
 		"version", EXTFUSE_VERSION,
 		"abi", EXTFUSE_ABI,
@@ -113,6 +113,9 @@ char *stat_json(struct stackfs *fs)
 		"mode", st.attached ? "extfuse" : "plain",
 		"passthrough", fs->passthrough,
 		"rejected", (json_int_t)st.rejected,
+		"lower_flags", (json_int_t)(fs->st_flags & (ST_NOSUID |
+							    ST_NODEV |
+							    ST_NOEXEC)),
 		"ops", ops_json(fs),
 		"maps", maps_json(fs),
 		"nodes",

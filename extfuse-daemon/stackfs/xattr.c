@@ -10,11 +10,39 @@
 
 #include "stackfs.h"
 
-#define ACL_PREFIX "system.posix_acl_"
+#define ACL_ACCESS "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
+#define SYSTEM_PREFIX "system."
 #define TRUSTED_PREFIX "trusted."
 
 /* As much as the cache may take; larger values are read once more. */
 #define SMALL 256
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+	return !strncmp(name, prefix, strlen(prefix));
+}
+
+static bool is_acl(const char *name)
+{
+	return !strcmp(name, ACL_ACCESS) || !strcmp(name, ACL_DEFAULT);
+}
+
+/*
+ * C7: who may read and set names in "system." the kernel leaves to the file
+ * system.  Of the lower one's we know nothing but ACLs, and asked by us it would
+ * judge root.
+ */
+static bool is_foreign(const char *name)
+{
+	return has_prefix(name, SYSTEM_PREFIX) && !is_acl(name);
+}
+
+/* C7: a file's capabilities where its mount forbids them (lower.c). */
+static bool is_hidden(const struct node *n, const char *name)
+{
+	return (n->limits & ST_NOSUID) && !strcmp(name, CAPS_XATTR);
+}
 
 static bool is_virtual(fuse_ino_t ino, const char *name)
 {
@@ -23,19 +51,18 @@ static bool is_virtual(fuse_ino_t ino, const char *name)
 
 /*
  * C6: "no attribute at all" answers every name with ENODATA, so it may be told
- * only of a file system that says so for every kind of name.
+ * only of a file system that lists whatever it has, and that says so for every
+ * kind of name.
  */
 void xattr_probe(struct stackfs *fs)
 {
 	static const char *const names[] = {
 		"user.extfuse.probe", "trusted.extfuse.probe",
-		"security.extfuse.probe",
+		"security.extfuse.probe", ACL_ACCESS,
 	};
 	size_t i;
 
-	fs->acl = fgetxattr(fs->root_fd, ACL_PREFIX "access", NULL, 0) >= 0 ||
-		  errno == ENODATA;
-	fs->noxattr = fs->acl;
+	fs->noxattr = fs->native;
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (fgetxattr(fs->root_fd, names[i], NULL, 0) < 0 &&
 		    errno != ENODATA)
@@ -43,12 +70,13 @@ void xattr_probe(struct stackfs *fs)
 }
 
 /* An empty list spares the kernel every further question. */
-static bool publish_noxattr(struct stackfs *fs, fuse_ino_t ino,
+static bool publish_noxattr(struct stackfs *fs, const struct node *n,
 			    uint64_t epoch)
 {
-	if (!fs->noxattr || ino == NODE_ROOT_ID)
+	if (!fs->noxattr || n->dev != fs->nodes.root_dev ||
+	    n->id == NODE_ROOT_ID)
 		return false;
-	cache_put_noxattr(fs->cache, ino, epoch, fs->opts.attr_timeout);
+	cache_put_noxattr(fs->cache, n->id, epoch, fs->opts.attr_timeout);
 	return true;
 }
 
@@ -58,10 +86,10 @@ void xattr_new(struct stackfs *fs, const struct ref *r)
 	char path[PROC_FD_LEN];
 
 	if (epoch && listxattr(proc_fd(path, r->fd), NULL, 0) == 0)
-		publish_noxattr(fs, r->node->id, epoch);
+		publish_noxattr(fs, r->node, epoch);
 }
 
-static void publish(struct stackfs *fs, fuse_ino_t ino, uint64_t epoch,
+static void publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 		    const char *name, const char *value, ssize_t len,
 		    const char *path)
 {
@@ -73,12 +101,12 @@ static void publish(struct stackfs *fs, fuse_ino_t ino, uint64_t epoch,
 	if (len >= 0 && !strcmp(name, CAPS_XATTR))
 		return;
 	if (len >= 0) {
-		cache_put_xattr(fs->cache, ino, epoch, name, value, len,
+		cache_put_xattr(fs->cache, n->id, epoch, name, value, len,
 				timeout);
 	} else if (len == -ENODATA &&
 		   (listxattr(path, NULL, 0) != 0 ||
-		    !publish_noxattr(fs, ino, epoch))) {
-		cache_put_xattr(fs->cache, ino, epoch, name, NULL, ENODATA,
+		    !publish_noxattr(fs, n, epoch))) {
+		cache_put_xattr(fs->cache, n->id, epoch, name, NULL, ENODATA,
 				timeout);
 	}
 }
@@ -104,6 +132,15 @@ static void reply_stat(fuse_req_t req, size_t size)
 	free(json);
 }
 
+/*
+ * A file system without ACLs has none that could forbid anything; the kernel,
+ * which asks for one to check permissions, would take EOPNOTSUPP for a failure.
+ */
+static ssize_t get_error(const char *name)
+{
+	return errno == EOPNOTSUPP && is_acl(name) ? -ENODATA : -errno;
+}
+
 static void get_value(fuse_req_t req, const struct ref *r, const char *name,
 		      size_t size)
 {
@@ -116,8 +153,8 @@ static void get_value(fuse_req_t req, const struct ref *r, const char *name,
 	len = getxattr(path, name, small, sizeof(small));
 	if (len >= 0 || errno != ERANGE) {
 		if (len < 0)
-			len = -errno;
-		publish(fs, r->node->id, epoch, name, small, len, path);
+			len = get_error(name);
+		publish(fs, r->node, epoch, name, small, len, path);
 		reply_value(req, small, len, size);
 		return;
 	}
@@ -144,17 +181,21 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		reply_stat(req, size);
 		return;
 	}
-	err = ref_get(fs, ino, &r);
+	err = is_foreign(name) ? -EOPNOTSUPP : ref_get(fs, ino, &r);
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;
 	}
-	get_value(req, &r, name, size);
+	if (is_hidden(r.node, name))
+		fuse_reply_err(req, ENODATA);
+	else
+		get_value(req, &r, name, size);
 	ref_put(fs, &r);
 }
 
-/* C7: whoever cannot read trusted attributes is not told their names. */
-static ssize_t hide_trusted(fuse_req_t req, char *list, ssize_t len)
+/* C7: whoever cannot read attributes is not told their names. */
+static ssize_t hide_names(fuse_req_t req, const struct node *node, char *list,
+			  ssize_t len)
 {
 	char *from = list, *to = list, *end = list + len;
 	int privileged = -1;
@@ -162,7 +203,9 @@ static ssize_t hide_trusted(fuse_req_t req, char *list, ssize_t len)
 
 	for (; from < end; from += n) {
 		n = strlen(from) + 1;
-		if (!strncmp(from, TRUSTED_PREFIX, strlen(TRUSTED_PREFIX))) {
+		if (is_foreign(from) || is_hidden(node, from))
+			continue;
+		if (has_prefix(from, TRUSTED_PREFIX)) {
 			if (privileged < 0)
 				privileged = creds_admin(fuse_req_ctx(req)->pid);
 			if (!privileged)
@@ -189,9 +232,9 @@ static void get_list(fuse_req_t req, const struct ref *r, size_t size)
 	if (len < 0)
 		len = -errno;
 	else if (len == 0)
-		publish_noxattr(fs, r->node->id, epoch);
+		publish_noxattr(fs, r->node, epoch);
 	else
-		len = hide_trusted(req, list, len);
+		len = hide_names(req, r->node, list, len);
 	reply_value(req, list, len, size);
 	free(list);
 }
@@ -216,7 +259,7 @@ static int acl_creds(fuse_req_t req, const struct ref *r, const char *name,
 		     struct creds *cr)
 {
 	*cr = (struct creds) { 0 };
-	if (strncmp(name, ACL_PREFIX, strlen(ACL_PREFIX)))
+	if (!is_acl(name))
 		return 0;
 	return creds_enter(cr, fuse_req_ctx(req), creds_sgid_group(r->fd));
 }
@@ -259,7 +302,12 @@ static void change_xattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 	struct ref r;
 	int err;
 
-	err = is_virtual(ino, name) ? -EPERM : ref_get(fs, ino, &r);
+	if (is_virtual(ino, name))
+		err = -EPERM;
+	else if (is_foreign(name))
+		err = -EOPNOTSUPP;
+	else
+		err = ref_get(fs, ino, &r);
 	if (!err) {
 		err = change_value(req, &r, name, value, size, flags);
 		ref_put(fs, &r);

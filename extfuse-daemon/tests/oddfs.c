@@ -1,111 +1,166 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * oddfs MODE MOUNTPOINT: a lower file system as it is seldom met.
+ * oddfs DIR    a file system at DIR that does what no other here does, for
+ *              StackFS to be mounted over: names longer than NAME_MAX, an
+ *              attribute that is not listed, one in the system namespace that
+ *              anybody may set, and short reads
  *
- *	short	a file "f" of 100000 bytes, not cached, of which each read
- *		returns 1000 bytes at most
- *
- * Goes to the background when it is mounted, and ends with umount.
+ * It has one file, f, of which there are more names, and one that is not
+ * listed, short: not cached, and no read returns more than 1000 bytes.
  */
-#define FUSE_USE_VERSION 312
+#define FUSE_USE_VERSION 31
+
 #include <errno.h>
-#include <fuse_lowlevel.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <fuse.h>
+#include <pthread.h>
 #include <string.h>
 
-#define FILE_INO	2
-#define FILE_SIZE	100000
-#define SHORT_READ	1000
-#define TIMEOUT		3600.0
+#define TEXT "lower\n"
+#define LONGEST 1024	/* that FUSE takes, since ever */
+#define SHORT_SIZE 100000
+#define SHORT_READ 1000
 
-static bool attr_of(fuse_ino_t ino, struct stat *st)
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char value[64];
+static size_t value_len;
+
+static int do_getattr(const char *path, struct stat *st,
+		      struct fuse_file_info *fi)
 {
-	*st = (struct stat) { .st_ino = ino, .st_nlink = 1 };
-	if (ino == FUSE_ROOT_ID) {
-		st->st_mode = S_IFDIR | 0755;
-	} else if (ino == FILE_INO) {
-		st->st_mode = S_IFREG | 0644;
-		st->st_size = FILE_SIZE;
-	}
-	return st->st_mode;
-}
-
-static void odd_getattr(fuse_req_t req, fuse_ino_t ino,
-			struct fuse_file_info *fi)
-{
-	struct stat st;
-
 	(void)fi;
-	if (attr_of(ino, &st))
-		fuse_reply_attr(req, &st, TIMEOUT);
-	else
-		fuse_reply_err(req, ENOENT);
+	*st = (struct stat) { .st_mode = S_IFDIR | 0755, .st_nlink = 2 };
+	if (strcmp(path, "/"))
+		*st = (struct stat) {
+			.st_mode = S_IFREG | 0644,
+			.st_nlink = 1,
+			.st_size = strcmp(path, "/short") ? strlen(TEXT) :
+							    SHORT_SIZE,
+		};
+	return 0;
 }
 
-static void odd_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+static int do_open(const char *path, struct fuse_file_info *fi)
 {
-	struct fuse_entry_param e = {
-		.ino = FILE_INO,
-		.attr_timeout = TIMEOUT,
-		.entry_timeout = TIMEOUT,
-	};
-
-	if (parent == FUSE_ROOT_ID && !strcmp(name, "f") &&
-	    attr_of(FILE_INO, &e.attr))
-		fuse_reply_entry(req, &e);
-	else
-		fuse_reply_err(req, ENOENT);
-}
-
-static void odd_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	(void)ino;
-	fi->direct_io = 1;
-	fuse_reply_open(req, fi);
+	fi->direct_io = !strcmp(path, "/short");
+	return 0;
 }
 
 /* The byte at each offset is the offset's. */
-static void odd_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-		     struct fuse_file_info *fi)
+static int read_short(char *buf, size_t size, off_t off)
 {
-	char buf[SHORT_READ];
 	size_t n;
 
-	(void)ino;
-	(void)fi;
-	for (n = 0; n < SHORT_READ && n < size && off < FILE_SIZE; n++, off++)
+	for (n = 0; n < SHORT_READ && n < size && off < SHORT_SIZE; n++, off++)
 		buf[n] = off % 251;
-	fuse_reply_buf(req, buf, n);
+	return n;
 }
 
-static const struct fuse_lowlevel_ops odd_ops = {
-	.lookup = odd_lookup,
-	.getattr = odd_getattr,
-	.open = odd_open,
-	.read = odd_read,
+static int do_readdir(const char *path, void *buf, fuse_fill_dir_t fill,
+		      off_t off, struct fuse_file_info *fi,
+		      enum fuse_readdir_flags flags)
+{
+	static const size_t lens[] = { 1, 255, 256, 300, LONGEST };
+	char name[LONGEST + 1];
+	size_t i;
+
+	(void)path;
+	(void)off;
+	(void)fi;
+	(void)flags;
+	for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		memset(name, 'f', lens[i]);
+		name[lens[i]] = '\0';
+		fill(buf, name, NULL, 0, 0);
+	}
+	return 0;
+}
+
+static int do_read(const char *path, char *buf, size_t size, off_t off,
+		   struct fuse_file_info *fi)
+{
+	size_t len = strlen(TEXT);
+
+	(void)fi;
+	if (!strcmp(path, "/short"))
+		return read_short(buf, size, off);
+	if ((size_t)off >= len)
+		return 0;
+	if (size > len - off)
+		size = len - off;
+	memcpy(buf, TEXT + off, size);
+	return size;
+}
+
+static int do_setxattr(const char *path, const char *name, const char *data,
+		       size_t size, int flags)
+{
+	(void)path;
+	(void)flags;
+	if (strcmp(name, "system.test"))
+		return -EOPNOTSUPP;
+	if (size > sizeof(value))
+		return -ENOSPC;
+	pthread_mutex_lock(&lock);
+	memcpy(value, data, size);
+	value_len = size;
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
+static int do_removexattr(const char *path, const char *name)
+{
+	return do_setxattr(path, name, "", 0, 0);
+}
+
+static int give(char *buf, size_t size, const char *data, size_t len)
+{
+	if (!size)
+		return len;
+	if (size < len)
+		return -ERANGE;
+	memcpy(buf, data, len);
+	return len;
+}
+
+static int do_getxattr(const char *path, const char *name, char *buf,
+		       size_t size)
+{
+	int ret = -ENODATA;
+
+	(void)path;
+	pthread_mutex_lock(&lock);
+	if (!strcmp(name, "user.unlisted"))
+		ret = give(buf, size, "there", strlen("there"));
+	else if (!strcmp(name, "system.test") && value_len)
+		ret = give(buf, size, value, value_len);
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+static int do_listxattr(const char *path, char *buf, size_t size)
+{
+	int ret;
+
+	(void)path;
+	pthread_mutex_lock(&lock);
+	ret = give(buf, size, "system.test",
+		   value_len ? sizeof("system.test") : 0);
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+static const struct fuse_operations ops = {
+	.getattr = do_getattr,
+	.readdir = do_readdir,
+	.open = do_open,
+	.read = do_read,
+	.setxattr = do_setxattr,
+	.getxattr = do_getxattr,
+	.listxattr = do_listxattr,
+	.removexattr = do_removexattr,
 };
 
 int main(int argc, char **argv)
 {
-	char *fuse_argv[] = { "oddfs", "-oallow_other", NULL };
-	struct fuse_args args = FUSE_ARGS_INIT(2, fuse_argv);
-	struct fuse_session *se;
-	int err = 1;
-
-	if (argc != 3 || strcmp(argv[1], "short")) {
-		fputs("usage: oddfs short MOUNTPOINT\n", stderr);
-		return 255;
-	}
-	se = fuse_session_new(&args, &odd_ops, sizeof(odd_ops), NULL);
-	if (!se)
-		return 1;
-	if (!fuse_session_mount(se, argv[2])) {
-		fuse_daemonize(0);
-		err = fuse_session_loop(se) != 0;
-		fuse_session_unmount(se);
-	}
-	fuse_session_destroy(se);
-	return err;
+	return fuse_main(argc, argv, &ops, NULL);
 }

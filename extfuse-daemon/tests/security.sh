@@ -192,4 +192,197 @@ t_programs_are_out_of_reach()
 	fails 255 other bpftool prog dump xlated id "$id"
 }
 
+# below DIR MOUNT-ARGUMENT...: a file system in, or in place of, the lower
+# directory, until the test ends
+below()
+{
+	trap below_end EXIT
+	mkdir -p "$1"
+	mount "${@:2}" "$1"
+	chmod 755 "$1"
+}
+
+below_end()
+{
+	local i
+	for i in "$M" "$L/d/sub" "$L"; do
+		umount -l "$i" 2> /dev/null || true
+	done
+}
+
+# Likewise, one with whims of its own: see oddfs.c
+strange()
+{
+	[ -x "$ODDFS" ] || { echo "no $ODDFS: make -C extfuse-daemon tests"; exit 77; }
+	trap below_end EXIT
+	mkdir -p "$1"
+	"$ODDFS" "$1" > /dev/null 2>&1
+}
+
+# The daemon's stack has room for NAME_MAX bytes
+t_long_names()
+{
+	strange "$L/d/sub"
+	ls "$L/d/sub" > "$T/names"
+	eq "$(awk '{ print length }' "$T/names" | xargs)" "1 255 256 300 1024"
+	ls "$M/d/sub" | cmp "$T/names" -
+	fails 1 ls -l "$M/d/sub" > /dev/null
+	fails 1 stat "$M/d/sub/$(sed -n 4p "$T/names")"
+	eq "$(cat "$M/d/sub/f" "$M/d/sub/$(sed -n 2p "$T/names")" | xargs)" "lower lower"
+}
+
+# What anybody may set below is the lower file system's to judge, not root's
+t_system_attributes()
+{
+	local f=$M/d/sub/f
+	strange "$L/d/sub"
+	fails 1 other setfattr -n system.test -v 1 "$f"
+	fails 1 setfattr -n system.test -v 1 "$f"
+	fails 1 getfattr -n system.test "$L/d/sub/f"
+	other setfattr -n system.test -v below "$L/d/sub/f" ||
+		setfattr -n system.test -v below "$L/d/sub/f"
+	fails 1 other setfattr -x system.test "$f"
+	fails 1 getfattr -n system.test "$f"
+	eq "$(getfattr -dm - "$f")" ""
+	eq "$(getfattr --only-values -n system.test "$L/d/sub/f")" below
+}
+
+# Listed are none, but one is there: "none at all" may not be served
+t_unlisted_attributes()
+{
+	down
+	strange "$L"
+	mnt
+	fails 1 getfattr -n user.none "$M/f"
+	eq "$(getfattr -dm - "$M/f")" ""
+	eq "$(getfattr --only-values -n user.unlisted "$M/f")" there
+}
+
+# The root of the lower directory knows no ACLs, what is mounted below does
+t_acls_below()
+{
+	down
+	below "$L" -t ramfs none
+	mkdir "$L/d"
+	mnt
+	below "$L/d/sub" -t tmpfs none
+	echo secret > "$L/d/sub/f"
+	chown 0:$GROUP "$L/d/sub/f"
+	chmod 640 "$L/d/sub/f"
+	setfacl -m "u:$USER2:r,g::---" "$L/d/sub/f"
+	fails 1 member cat "$M/d/sub/f"
+	eq "$(other cat "$M/d/sub/f")" secret
+	# nor has the root's file system lost what it can do
+	echo plain > "$L/d/f"
+	eq "$(other cat "$M/d/f")" plain
+	fails 1 setfacl -m "u:$USER2:r" "$M/d/f"
+}
+
+# The other way round
+t_no_acls_below()
+{
+	below "$L/d/sub" -t ramfs none
+	echo plain > "$L/d/sub/f"
+	(umask 027; echo secret > "$L/d/sub/g")
+	eq "$(other cat "$M/d/sub/f")" plain
+	fails 1 other cat "$M/d/sub/g"
+	fails 1 setfacl -m "u:$USER2:r" "$M/d/sub/g"
+	eq "$(getfacl -cE "$M/d/sub/g" | xargs)" "user::rw- group::r-- other::---"
+	fails 1 other cat "$M/d/sub/g"
+}
+
+# dangerous DIR: programs and a device that are harmless where it is mounted so
+dangerous()
+{
+	cp /usr/bin/id "$1/id"
+	chmod 6755 "$1/id"
+	cp /bin/grep "$1/caps"
+	setcap cap_net_raw+ep "$1/caps"
+	mknod -m 666 "$1/null" c 1 3
+	echo '#!/bin/sh' > "$1/script"
+	chmod 755 "$1/script"
+}
+
+# What they give to somebody: user, capabilities, a program, the device
+powers()
+{
+	other "$1/id" -u 2> /dev/null || echo "id $?"
+	other "$1/caps" CapEff /proc/self/status 2> /dev/null | sed 's/.*\(....\)$/\1/' || echo "caps $?"
+	other "$1/script" 2> /dev/null && echo script || echo "script $?"
+	other bash -c "echo x > $1/null" 2> /dev/null && echo device || echo "device $?"
+}
+
+t_flags_of_the_lower_mount()
+{
+	local flags
+	for flags in nosuid,nodev,noexec nosuid nodev noexec; do
+		down
+		below "$L" -t tmpfs none
+		mkdir -m 755 "$L/d"
+		dangerous "$L/d"
+		mount -o "remount,bind,$flags" "$L"
+		powers "$L/d" > "$T/want"
+		mnt suid,dev,exec,rw
+		powers "$M/d" | diff "$T/want" -
+		grep -q "^$flags," <(awk -v m="$M" '$2 == m { sub("^rw,", "", $4); print $4 "," }' /proc/mounts)
+		"$MOUNT" "$L" "$M" -o "remount,suid,dev,exec,$OPTS"
+		powers "$M/d" | diff "$T/want" -
+		down
+		umount "$L"
+		mnt
+	done
+}
+
+# Mounted below the lower directory with fewer rights than itself: another file
+# system, and another mount of the same
+t_flags_of_mounts_below()
+{
+	local flags with
+	mkdir "$L/d/src"
+	dangerous "$L/d/src"
+	powers "$L/d/src" > "$T/all"
+	for flags in nosuid nodev noexec nosuid,nodev,noexec; do
+		for with in "-t tmpfs none" "--bind $L/d/src"; do
+			powers "$M/d/src" | diff "$T/all" -
+			# shellcheck disable=SC2086 # words
+			below "$L/d/sub" $with
+			[[ $with == --bind* ]] || dangerous "$L/d/sub"
+			mount -o "remount,bind,$flags" "$L/d/sub"
+			powers "$L/d/sub" > "$T/want"
+			powers "$M/d/sub" | diff "$T/want" -
+			stat -c '%n %a' "$M/d/sub"/* > /dev/null
+			getfattr -dm - "$M/d/sub"/* > /dev/null
+			powers "$M/d/sub" | diff "$T/want" -
+			powers "$M/d/src" | diff "$T/all" -
+			down
+			umount "$L/d/sub"
+			mnt
+		done
+	done
+}
+
+# Hidden bits go with every write, too
+t_hidden_bits_go()
+{
+	local mode how f
+	below "$L/d/sub" -t tmpfs -o nosuid none
+	echo 0123456789 > "$L/d/sub/from"
+	for mode in passthrough writeback; do
+		down
+		mnt $mode
+		for how in write append pwritev ftruncate truncate otrunc fallocate copy sendfile; do
+			f=$L/d/sub/$mode.$how
+			echo 0123456789 > "$f"
+			chown $USER1:$GROUP "$f"
+			chmod 6777 "$f"
+			setcap cap_net_raw+ep "$f"
+			(cd "$M/d/sub" && other "$T/fsop" change $how $mode.$how)
+			eq "$how $mode $(stat -c %a "$f") $(getcap "$f")" "$how $mode 777 "
+		done
+	done
+	# a mode can be set, though not all of it is shown
+	chmod 4755 "$M/d/sub/from"
+	eq "$(stat -c %a "$L/d/sub/from" "$M/d/sub/from" | xargs)" "4755 755"
+}
+
 . "$(dirname "$0")/plain.sh"
