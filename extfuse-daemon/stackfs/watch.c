@@ -315,16 +315,15 @@ static int event_info(struct stackfs *fs, struct event *ev,
 	return 0;
 }
 
-static int event_read(struct stackfs *fs, struct event *ev,
+static int event_read(struct stackfs *fs, struct event *ev, char *at,
 		      const struct fanotify_event_metadata *m)
 {
-	char *at = (char *)m + m->metadata_len;
-	char *end = (char *)m + m->event_len;
+	char *end = at + m->event_len;
 	struct fanotify_event_info_fid *info;
 	int err = 0;
 
 	*ev = (struct event) { .mask = m->mask };
-	for (; at < end && !err; at += info->hdr.len) {
+	for (at += m->metadata_len; at < end && !err; at += info->hdr.len) {
 		info = (struct fanotify_event_info_fid *)at;
 		err = event_info(fs, ev, info);
 	}
@@ -339,7 +338,7 @@ static void event_put(struct stackfs *fs, const struct event *ev)
 		node_put(&fs->nodes, ev->node);
 }
 
-static void event_handle(struct stackfs *fs,
+static void event_handle(struct stackfs *fs, char *at,
 			 const struct fanotify_event_metadata *m)
 {
 	struct event ev;
@@ -352,7 +351,7 @@ static void event_handle(struct stackfs *fs,
 	if (m->pid == fs->watch.pid)
 		return;
 	atomic_fetch_add(&fs->watch.events, 1);
-	err = event_read(fs, &ev, m);
+	err = event_read(fs, &ev, at, m);
 	if (err)
 		forget_all(fs);
 	else
@@ -362,11 +361,15 @@ static void event_handle(struct stackfs *fs,
 
 static void events_handle(struct stackfs *fs, char *buf)
 {
-	const struct fanotify_event_metadata *m = (void *)buf;
 	ssize_t len = read(fs->watch.fan_fd, buf, BUF_SIZE);
+	struct fanotify_event_metadata m;	/* events are but 4 bytes apart */
+	char *at;
 
-	for (; len > 0 && FAN_EVENT_OK(m, len); m = FAN_EVENT_NEXT(m, len))
-		event_handle(fs, m);
+	for (at = buf; len >= (ssize_t)sizeof(m); at += m.event_len) {
+		memcpy(&m, at, sizeof(m));
+		event_handle(fs, at, &m);
+		len -= m.event_len;
+	}
 }
 
 static void *watch_main(void *arg)
