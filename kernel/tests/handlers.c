@@ -789,6 +789,33 @@ static void main_leaves_the_rest_to_the_daemon(void **state)
 	cache_node_add(c, FILE_ID);
 }
 
+/* ebpf_data_*() and ebpf_ctrl_*(): rows and handlers as bpf(2) has them */
+static void rows_and_handlers_by_number(void **state)
+{
+	struct run r = request(FUSE_GETATTR, FILE_ID);
+	uint32_t key = (uint32_t)FILE_ID, next = ~0U;
+	struct extfuse_node n;
+
+	(void)state;
+	assert_int_equal(ebpf_data_next(ctx, EBPF_ATTR_MAP, NULL, &next), 0);
+	assert_int_equal(next, 0);
+	assert_int_equal(ebpf_data_lookup(ctx, EBPF_ATTR_MAP, &key, &n), 0);
+	assert_int_equal(n.nodeid, FILE_ID);
+	n.served = 7;
+	assert_int_equal(ebpf_data_update(ctx, EBPF_ATTR_MAP, &key, &n, 0), 0);
+	assert_int_equal(cache_served(c, FILE_ID), 7);
+	assert_int_equal(ebpf_data_delete(ctx, EBPF_ATTR_MAP, &key), -EINVAL);
+
+	add_out(&r, sizeof(struct fuse_attr_out));
+	put_attr(FILE_ID, 30 * SEC_NS, 0);
+	assert_int_equal(run_main(&r), 0);
+	assert_int_equal(ebpf_ctrl_delete(ctx, FUSE_GETATTR), 0);
+	assert_int_equal(run_main(&r), EXTFUSE_UPCALL);
+	assert_int_equal(ebpf_ctrl_update(ctx, FUSE_GETATTR,
+			 bpf_program__fd(program("extfuse/GETATTR"))), 0);
+	assert_int_equal(run_main(&r), 0);
+}
+
 /* Must be the last test */
 static void every_program_was_run(void **state)
 {
@@ -833,6 +860,7 @@ int main(int argc, char **argv)
 		TEST(long_removals_have_a_program),
 		TEST(renames_hide_both_names),
 		TEST(main_leaves_the_rest_to_the_daemon),
+		TEST(rows_and_handlers_by_number),
 		TEST(every_program_was_run),
 	};
 
