@@ -18,7 +18,7 @@
 #define LINK_ID 4ULL	/* "l" */
 #define SIZE 65536
 
-/* The one request that waits for release() */
+/* The one request that is not answered at once */
 static struct {
 	_Atomic uint32_t opcode;
 	_Atomic uint64_t unique;

@@ -97,7 +97,22 @@ test_upper_and_lower_case() {
 	rm "$mnt/FOO" || fail "FOO is not there"
 	! stat "$mnt/foo" || fail "foo is there after rm FOO"
 	xumount
-	umount "$lower" && [[ -z $why ]]
+	umount "$lower"
+	# and where it is mounted below
+	mkdir "$lower/fat" && mount -o loop /tmp/fat "$lower/fat" && xmount || return
+	! stat "$mnt/fat/bar" || fail "bar is there"
+	echo hi >"$mnt/fat/BAR"
+	[[ $(<"$mnt/fat/bar") == hi ]] || fail "bar is not there"
+	xumount
+	umount "$lower/fat" && [[ -z $why ]]
+}
+
+# The link count, which decides whether there may be one more, without a look in between
+test_links_of_what_was_linked() {
+	xmount || return
+	ln -s x "$mnt/a" && ln -P "$mnt/a" "$mnt/b" && rm "$mnt/a" && ln -P "$mnt/b" "$mnt/c" &&
+		[[ $(stat -c %h "$mnt/c") == 2 ]] || return
+	fsop tmpfile "$mnt" "$mnt/d" && ln "$mnt/d" "$mnt/e" && [[ $(stat -c %h "$mnt/e") == 2 ]]
 }
 
 # The file is unlinked and made anew while it is open (seed: counts by name)
