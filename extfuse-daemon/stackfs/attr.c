@@ -66,18 +66,18 @@ static bool later(struct timespec a, struct timespec b)
 static uint64_t atime_until(const struct stackfs *fs, const struct node *n,
 			    const struct stat *st)
 {
-	int64_t until = st->st_atim.tv_sec + DAY;
-
 	if (n->dev != fs->nodes.root_dev)
 		return 0;
 	if (fs->st_flags & (ST_NOATIME | ST_RDONLY))
 		return CACHE_FOREVER;
 	if ((fs->st_flags & ST_NODIRATIME) && S_ISDIR(n->type))
 		return CACHE_FOREVER;
-	if (!(fs->st_flags & ST_RELATIME) || until < 0 ||
+	if (!(fs->st_flags & ST_RELATIME) || st->st_atim.tv_sec < 0 ||
 	    !later(st->st_atim, st->st_mtim) || !later(st->st_atim, st->st_ctim))
 		return 0;
-	return (uint64_t)until < UINT64_MAX / NS ? until * NS : CACHE_FOREVER;
+	if (st->st_atim.tv_sec >= (int64_t)(UINT64_MAX / NS) - DAY)
+		return CACHE_FOREVER;
+	return (st->st_atim.tv_sec + DAY) * NS;
 }
 
 void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,

@@ -5,12 +5,10 @@
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
-#include <linux/fs.h>
 #include <linux/magic.h>
 #include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
@@ -45,55 +43,21 @@ static int real_path(char **path)
 	return 0;
 }
 
-#ifndef NTFS3_SUPER_MAGIC
-#define NTFS3_SUPER_MAGIC	0x7366746e	/* fs/ntfs3/ntfs_fs.h */
-#endif
-#define HFS_SUPER_MAGIC		0x4244		/* fs/hfs/hfs.h */
-#define HFSPLUS_SUPER_MAGIC	0x482b		/* fs/hfsplus/hfsplus_raw.h */
-
-/* A change of one name may be one of another, which nobody is told of (C1). */
-static void folds_case(struct stackfs *fs)
-{
-	if (!fs->opts.entry_timeout && !fs->opts.negative_timeout)
-		return;
-	log_warn("%s: takes upper and lower case for one, so that no name is cached",
-		 fs->opts.lower);
-	fs->opts.entry_timeout = 0;
-	fs->opts.negative_timeout = 0;
-}
-
 /* What is known of some file systems only. */
 static void check_type(struct stackfs *fs)
 {
 	struct statfs sf;
-	int flags = 0;
 
 	if (fstatfs(fs->root_fd, &sf))
 		return;
-	fs->splice = true;
-	switch ((uint32_t)sf.f_type) {
-	case EXT4_SUPER_MAGIC:
-	case XFS_SUPER_MAGIC:
-	case BTRFS_SUPER_MAGIC:
-	case TMPFS_MAGIC:
-		fs->native = true;
-		break;
-	case FUSE_SUPER_MAGIC:
-		fs->splice = false;
-		break;
-	case MSDOS_SUPER_MAGIC:
-	case EXFAT_SUPER_MAGIC:
-	case NTFS3_SUPER_MAGIC:
-	case HFS_SUPER_MAGIC:
-	case HFSPLUS_SUPER_MAGIC:
-	case CIFS_SUPER_MAGIC:
-	case SMB2_SUPER_MAGIC:
-	case SMB_SUPER_MAGIC:
-		folds_case(fs);
-	}
-	if (!ioctl(fs->root_fd, FS_IOC_GETFLAGS, &flags) &&
-	    (flags & FS_CASEFOLD_FL))
-		folds_case(fs);
+	fs->native = sf.f_type == EXT4_SUPER_MAGIC ||
+		     sf.f_type == XFS_SUPER_MAGIC ||
+		     sf.f_type == BTRFS_SUPER_MAGIC ||
+		     sf.f_type == TMPFS_MAGIC;
+	fs->splice = sf.f_type != FUSE_SUPER_MAGIC;
+	if (lower_folds_case(fs->root_fd))
+		log_warn("%s: takes upper and lower case for one, so that no name is cached",
+			 fs->opts.lower);
 }
 
 static int check_lower(struct stackfs *fs)
@@ -117,7 +81,7 @@ static int check_lower(struct stackfs *fs)
 	}
 	fs->st_flags = sv.f_flag;
 	/* C7: what the lower mount forbids; MS_* and ST_* are the same. */
-	fs->opts.ms_flags |= sv.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC);
+	fs->opts.ms_flags |= sv.f_flag & LOWER_LIMITS;
 	check_type(fs);
 	xattr_probe(fs);
 	return fs->opts.watch ? watch_open(fs) : 0;

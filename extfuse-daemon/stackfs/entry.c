@@ -66,6 +66,8 @@ int entry_find(struct stackfs *fs, const struct ref *dir, const char *name,
 void entry_insert(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 		  const char *name, struct node *n)
 {
+	if (dir->folds)
+		return;
 	node_pin(n);
 	if (!lookup_insert(fs->cache, dir->id, epoch, name, n->id,
 			   fs->opts.entry_timeout))
@@ -76,7 +78,7 @@ int entry_publish(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 		  const char *name, const struct ref *r,
 		  struct fuse_entry_out *out)
 {
-	uint64_t timeout = fs->opts.entry_timeout;
+	uint64_t timeout = dir && dir->folds ? 0 : fs->opts.entry_timeout;
 	struct fuse_attr_out attr;
 	int err;
 
@@ -101,7 +103,7 @@ int entry_publish(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 void entry_negative(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 		    const char *name)
 {
-	if (fs->opts.negative_timeout)
+	if (fs->opts.negative_timeout && !dir->folds)
 		lookup_insert(fs->cache, dir->id, epoch, name, 0,
 				fs->opts.negative_timeout);
 }
@@ -109,7 +111,7 @@ void entry_negative(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 int entry_lookup(struct stackfs *fs, const struct ref *dir, const char *name,
 		 struct fuse_entry_out *out, struct node **np)
 {
-	uint64_t timeout = fs->opts.negative_timeout;
+	uint64_t timeout = dir->node->folds ? 0 : fs->opts.negative_timeout;
 	uint64_t epoch = cache_epoch(fs->cache, dir->node->id);
 	struct ref r;
 	int err;

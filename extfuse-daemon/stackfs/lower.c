@@ -8,13 +8,43 @@
  * which nothing answers to, and files are not opened to be executed.
  */
 #include <errno.h>
-#include <sys/statvfs.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #include "node.h"
 #include "uapi.h"
 
-#define LIMITS (ST_NOSUID | ST_NODEV | ST_NOEXEC)
+#ifndef NTFS3_SUPER_MAGIC
+#define NTFS3_SUPER_MAGIC	0x7366746e	/* fs/ntfs3/ntfs_fs.h */
+#endif
+#define HFS_SUPER_MAGIC		0x4244		/* fs/hfs/hfs.h */
+#define HFSPLUS_SUPER_MAGIC	0x482b		/* fs/hfsplus/hfsplus_raw.h */
+
+bool lower_folds_case(int fd)
+{
+	struct statfs sf;
+	int flags = 0;
+
+	if (!ioctl(fd, FS_IOC_GETFLAGS, &flags) && (flags & FS_CASEFOLD_FL))
+		return true;
+	if (fstatfs(fd, &sf))
+		return false;
+	switch ((uint32_t)sf.f_type) {
+	case MSDOS_SUPER_MAGIC:
+	case EXFAT_SUPER_MAGIC:
+	case NTFS3_SUPER_MAGIC:
+	case HFS_SUPER_MAGIC:
+	case HFSPLUS_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+		return true;
+	}
+	return false;
+}
 
 int lower_flags(int fd, unsigned long *flags)
 {
@@ -22,7 +52,7 @@ int lower_flags(int fd, unsigned long *flags)
 
 	if (fstatvfs(fd, &sv))
 		return -errno;
-	*flags = sv.f_flag & LIMITS;
+	*flags = sv.f_flag & LOWER_LIMITS;
 	return 0;
 }
 
@@ -45,8 +75,10 @@ int lower_read(const struct nodes *t, const struct node *dir, int fd,
 	};
 	if (dir && dir->mnt == l->mnt) {
 		l->limits = dir->limits;
+		l->folds = dir->folds;
 		return 0;
 	}
+	l->folds = lower_folds_case(fd);
 	err = lower_flags(fd, &flags);
 	if (!err)
 		l->limits = flags & ~t->root_flags;

@@ -165,6 +165,7 @@ static int node_new(struct nodes *t, int fd, const struct lower *l,
 	n->type = l->type;
 	n->mnt = l->mnt;
 	n->limits = l->limits;
+	n->folds = l->folds;
 	n->device = device;
 	if (device)
 		device->users++;
@@ -386,7 +387,7 @@ int node_make(struct nodes *t, int fd, const struct lower *l,
 			close(fd);
 		if (err || !found)
 			break;
-		if (node_fd_same(t, *np, fd))
+		if (node_fd_same(t, *np, fd, l->mnt))
 			break;
 		/* The inode number was reused while the node was closed. */
 		pthread_mutex_lock(&t->lock);

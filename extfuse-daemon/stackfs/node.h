@@ -17,7 +17,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 struct cache;
 
@@ -63,6 +65,7 @@ struct node_device {
  * @limits:	what that forbids and the lower root's does not: ST_NOSUID,
  *		ST_NODEV, ST_NOEXEC.  An inode that can be reached with and
  *		without them is several nodes (lower.c).
+ * @folds:	a directory in which two names may be one: no name is cached
  * @device:	where @handle is opened, NULL: at the lower root or nowhere
  * @handle:	file handle, kept since @fd was first closed
  * @backing_id:	passthrough: the kernel's number of the lower file (backing.c)
@@ -89,6 +92,7 @@ struct node {
 	ino_t ino;
 	uint64_t mnt;
 	unsigned long limits;
+	bool folds;
 	struct node *hash_next;
 	struct node *queue_next;
 	struct node_device *device;
@@ -106,6 +110,7 @@ struct lower {
 	mode_t type;
 	uint64_t mnt;
 	unsigned long limits;
+	bool folds;
 };
 
 struct node_chunk {
@@ -211,9 +216,13 @@ void node_unpin(void *nodes, uint64_t id);
 
 /* lower.c */
 
+#define LOWER_LIMITS (ST_NOSUID | ST_NODEV | ST_NOEXEC)
+
 struct fuse_attr;
 
-/** lower_flags() - what the mount of @fd forbids: 0 or -errno */
+/** lower_folds_case() - may a name there be another one, too, in other letters? */
+bool lower_folds_case(int fd);
+/** lower_flags() - what the mount of @fd forbids of LOWER_LIMITS: 0 or -errno */
 int lower_flags(int fd, unsigned long *flags);
 /** lower_read() - which inode @fd is
  *  @dir: in which it was found, NULL for the root */
@@ -221,6 +230,15 @@ int lower_read(const struct nodes *t, const struct node *dir, int fd,
 	       struct lower *l);
 /** lower_restrict() - take from attributes what the node's mount forbids */
 void lower_restrict(const struct node *n, struct fuse_attr *a);
+
+/* The path of an O_PATH descriptor's inode, for calls that take only paths. */
+#define PROC_FD_LEN 32
+
+static inline const char *proc_fd(char *path, int fd)
+{
+	snprintf(path, PROC_FD_LEN, "/proc/self/fd/%d", fd);
+	return path;
+}
 
 /* node.c for reaper.c and nodefd.c */
 struct node *node_slot(struct nodes *t, uint32_t index);
@@ -239,8 +257,9 @@ static inline pthread_mutex_t *node_stripe(struct nodes *t, uint64_t id)
 /** node_fd_get() - the node's O_PATH descriptor or -errno; until put */
 int node_fd_get(struct nodes *t, struct node *n);
 void node_fd_put(struct node *n);
-/** node_fd_same() - is @fd the node's inode?  Takes @fd over if so. */
-bool node_fd_same(struct nodes *t, struct node *n, int fd);
+/** node_fd_same() - is @fd, reached through @mnt, the node's inode?  Takes it over
+ *  if so. */
+bool node_fd_same(struct nodes *t, struct node *n, int fd, uint64_t mnt);
 /** node_fd_set() - @fd, newly opened, is the node's */
 void node_fd_set(struct nodes *t, struct node *n, int fd);
 void node_fd_close(struct nodes *t, struct node *n);

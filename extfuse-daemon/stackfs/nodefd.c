@@ -59,7 +59,10 @@ static int handle_fd(const struct nodes *t, const struct node *n)
 {
 	if (n->mnt == t->root_mnt)
 		return t->root_fd;
-	return n->device ? n->device->fd : -1;
+	if (n->device)
+		return n->device->fd;
+	/* one mount too many, or a bound file: any that forbids no more will do */
+	return n->dev == t->root_dev && !n->limits ? t->root_fd : -1;
 }
 
 static int fd_reopen(struct nodes *t, struct node *n)
@@ -110,7 +113,7 @@ void node_fd_put(struct node *n)
 	atomic_fetch_sub(&n->fd_users, 1);
 }
 
-bool node_fd_same(struct nodes *t, struct node *n, int fd)
+bool node_fd_same(struct nodes *t, struct node *n, int fd, uint64_t mnt)
 {
 	pthread_mutex_t *stripe = node_stripe(t, n->index);
 	struct file_handle *h;
@@ -124,7 +127,10 @@ bool node_fd_same(struct nodes *t, struct node *n, int fd)
 		h = handle_read(fd);
 		same = h && n->handle && handle_equal(h, n->handle);
 		free(h);
-		if (same)
+		/* what can be done with it is its mount's to say */
+		if (same && mnt != n->mnt)
+			close(fd);
+		else if (same)
 			node_fd_set(t, n, fd);
 	}
 	pthread_mutex_unlock(stripe);
@@ -247,16 +253,15 @@ static struct node_device *device_hold(struct nodes *t, uint64_t mnt,
 	return d;
 }
 
-/* The way to what is mounted below leads through a directory, its root. */
+/* The way to what is mounted below leads through its root, mostly a directory. */
 static struct node_device *device_new(struct nodes *t, int fd, uint64_t mnt)
 {
-	char path[32];
+	char path[PROC_FD_LEN];
 	struct node_device *d;
 	int dir;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	do
-		dir = open(path, O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
+		dir = open(proc_fd(path, fd), O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
 	while (dir < 0 && nodes_fd_relieve(t, errno));
 	if (dir < 0)
 		return NULL;

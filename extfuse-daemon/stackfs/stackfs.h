@@ -411,13 +411,4 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
 extern const struct fuse_lowlevel_ops stackfs_ops;
 
-/* The path of an O_PATH descriptor's inode, for calls that take only paths. */
-#define PROC_FD_LEN 32
-
-static inline const char *proc_fd(char *path, int fd)
-{
-	snprintf(path, PROC_FD_LEN, "/proc/self/fd/%d", fd);
-	return path;
-}
-
 #endif /* STACKFS_H */

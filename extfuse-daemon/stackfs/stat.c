@@ -113,9 +113,7 @@ char *stat_json(struct stackfs *fs)
 		"mode", st.attached ? "extfuse" : "plain",
 		"passthrough", fs->passthrough,
 		"rejected", (json_int_t)st.rejected,
-		"lower_flags", (json_int_t)(fs->st_flags & (ST_NOSUID |
-							    ST_NODEV |
-							    ST_NOEXEC)),
+		"lower_flags", (json_int_t)(fs->st_flags & LOWER_LIMITS),
 		"ops", ops_json(fs),
 		"maps", maps_json(fs),
 		"nodes",

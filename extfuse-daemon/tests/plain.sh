@@ -633,6 +633,26 @@ t_umount_below()
 	mnt
 }
 
+# What is found by a bind mount is not used in place of what was found without
+t_two_ways()
+{
+	local i
+	down
+	mkdir -p "$L/src/deep" "$L/bind" "$L/big"
+	for i in $(seq 60); do : > "$L/big/$i"; done
+	: > "$L/src/deep/f"
+	mount --bind "$L/src/deep" "$L/bind"
+	EXTFUSE_TEST_NODE_FDS=20 mnt
+	stat "$M/src/deep/f" > /dev/null
+	ls -l "$M/big" > /dev/null
+	stat "$M/bind" > /dev/null
+	ln "$M/src/deep/f" "$M/src/deep/f2"
+	ln "$M/bind/f" "$M/bind/f3"
+	down
+	umount "$L/bind"
+	mnt
+}
+
 # As a file system may do that is not of the kernel's own
 t_short_reads()
 {

@@ -118,6 +118,15 @@ t_emfile_below()
 	prlimit --pid "$(daemon)" --nofile=1024:
 	for i in $(seq 70); do eq "$(cat "$M/d/$i/f")" "$i"; done
 	eq "$(cat "$M/sub/7" | wc -l)" 2
+	# more mounts than are told apart, of the lower file system itself
+	for i in $(seq 90); do
+		mkdir -p "$L/b/src/$i" "$L/b/$i"
+		echo "$i" > "$L/b/src/$i/f"
+		mount --bind "$L/b/src/$i" "$L/b/$i"
+	done
+	prlimit --pid "$(daemon)" --nofile=200:
+	for i in $(seq 90); do eq "$(ls "$M/b/$i" && cat "$M/b/$i/f")" "f
+$i"; done
 }
 
 # What was written is no worse for there being no descriptor left
