@@ -66,7 +66,7 @@ kernel-packages:
 repo: deb rpm
 	@packaging/build-repo $(BUILD)/deb $(BUILD)/rpm $(BUILD)/repo
 
-check-boot: kernel-packages repo
+check-boot: kernel-packages repo daemon
 	@packaging/tests/run dnf.sh kernel.sh boot.vm
 
 check-packages: repo daemon
