@@ -224,6 +224,10 @@ static void shared_start(void)
 	if (shm == MAP_FAILED || mkdir(path, 0755))
 		err(2, "%s", path);
 	shared_mnt = open(path, O_RDONLY | O_DIRECTORY);
+	/* a link to "." leads up to here: as many directories there as here */
+	snprintf(path, sizeof(path), "%s/shared", cfg.ref);
+	if (mkdir(path, 0755))
+		err(2, "%s", path);
 	snprintf(path, sizeof(path), "%s/shared", cfg.lower);
 	shared_lower = open(path, O_RDONLY | O_DIRECTORY);
 	if (mkdirat(shared_mnt, "0", 0755) || mkdirat(shared_mnt, "1", 0755))
