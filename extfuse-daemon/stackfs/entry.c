@@ -63,14 +63,18 @@ int entry_find(struct stackfs *fs, const struct ref *dir, const char *name,
 	return err ? err : ref_node(fs, n, r);
 }
 
+/* C1: where a name may be another one, too, none is kept. */
+static uint64_t name_timeout(const struct node *dir, uint64_t timeout)
+{
+	return dir && dir->folds ? 0 : timeout;
+}
+
 void entry_insert(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 		  const char *name, struct node *n)
 {
-	if (dir->folds)
-		return;
 	node_pin(n);
 	if (!lookup_insert(fs->cache, dir->id, epoch, name, n->id,
-			   fs->opts.entry_timeout))
+			   name_timeout(dir, fs->opts.entry_timeout)))
 		node_unpin(&fs->nodes, n->id);
 }
 
@@ -78,7 +82,7 @@ int entry_publish(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 		  const char *name, const struct ref *r,
 		  struct fuse_entry_out *out)
 {
-	uint64_t timeout = dir && dir->folds ? 0 : fs->opts.entry_timeout;
+	uint64_t timeout = name_timeout(dir, fs->opts.entry_timeout);
 	struct fuse_attr_out attr;
 	int err;
 
@@ -103,15 +107,14 @@ int entry_publish(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 void entry_negative(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 		    const char *name)
 {
-	if (fs->opts.negative_timeout && !dir->folds)
-		lookup_insert(fs->cache, dir->id, epoch, name, 0,
-				fs->opts.negative_timeout);
+	lookup_insert(fs->cache, dir->id, epoch, name, 0,
+		      name_timeout(dir, fs->opts.negative_timeout));
 }
 
 int entry_lookup(struct stackfs *fs, const struct ref *dir, const char *name,
 		 struct fuse_entry_out *out, struct node **np)
 {
-	uint64_t timeout = dir->node->folds ? 0 : fs->opts.negative_timeout;
+	uint64_t timeout = name_timeout(dir->node, fs->opts.negative_timeout);
 	uint64_t epoch = cache_epoch(fs->cache, dir->node->id);
 	struct ref r;
 	int err;
