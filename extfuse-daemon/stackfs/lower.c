@@ -46,23 +46,12 @@ bool lower_folds_case(int fd)
 	return false;
 }
 
-int lower_flags(int fd, unsigned long *flags)
-{
-	struct statvfs sv;
-
-	if (fstatvfs(fd, &sv))
-		return -errno;
-	*flags = sv.f_flag & LOWER_LIMITS;
-	return 0;
-}
-
 /* The mount is asked, which may be slow, only where a name leads into it. */
 int lower_read(const struct nodes *t, const struct node *dir, int fd,
 	       struct lower *l)
 {
-	unsigned long flags;
+	struct statvfs sv;
 	struct statx stx;
-	int err;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
 		  &stx))
@@ -78,11 +67,11 @@ int lower_read(const struct nodes *t, const struct node *dir, int fd,
 		l->folds = dir->folds;
 		return 0;
 	}
+	if (fstatvfs(fd, &sv))
+		return -errno;
+	l->limits = sv.f_flag & LOWER_LIMITS & ~t->root_flags;
 	l->folds = lower_folds_case(fd);
-	err = lower_flags(fd, &flags);
-	if (!err)
-		l->limits = flags & ~t->root_flags;
-	return err;
+	return 0;
 }
 
 void lower_restrict(const struct node *n, struct fuse_attr *a)

@@ -213,11 +213,12 @@ int nodes_init(struct nodes *t, int root_fd,
 	t->root_fd = root_fd;
 	t->freed = freed;
 	t->user = user;
-	err = lower_flags(root_fd, &t->root_flags);
-	if (!err)
-		err = lower_read(t, NULL, root_fd, &l);
+	err = lower_read(t, NULL, root_fd, &l);
 	if (err)
 		return err;
+	/* what it has is what others are measured by */
+	t->root_flags = l.limits;
+	l.limits = 0;
 	t->root_dev = l.dev;
 	t->root_mnt = l.mnt;
 	nodes_fd_limit(t);

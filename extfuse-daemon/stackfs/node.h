@@ -222,10 +222,9 @@ struct fuse_attr;
 
 /** lower_folds_case() - may a name there be another one, too, in other letters? */
 bool lower_folds_case(int fd);
-/** lower_flags() - what the mount of @fd forbids of LOWER_LIMITS: 0 or -errno */
-int lower_flags(int fd, unsigned long *flags);
 /** lower_read() - which inode @fd is
- *  @dir: in which it was found, NULL for the root */
+ *  @dir: in which it was found, NULL for the root, whose limits are for
+ *  @t->root_flags, 0 until then */
 int lower_read(const struct nodes *t, const struct node *dir, int fd,
 	       struct lower *l);
 /** lower_restrict() - take from attributes what the node's mount forbids */
