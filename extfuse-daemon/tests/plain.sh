@@ -25,12 +25,19 @@ export LC_ALL=C
 # What a daemon built with sanitizers says, it says in files (and leaks too)
 export ASAN_OPTIONS=log_path=$T/san UBSAN_OPTIONS=log_path=$T/san:print_stacktrace=1
 
+# Whatever tests have mounted, the last first
+unmount_all()
+{
+	local m
+	tac /proc/mounts | awk -v t="$T/" 'index($2, t) == 1 { print $2 }' | while IFS= read -r m; do
+		umount -l "$(printf %b "$m")"
+	done 2> /dev/null
+}
+
 cleanup()
 {
 	cd /
-	while mountpoint -q "$M" || [ -n "$(awk -v m="$M" '$2 == m' /proc/mounts)" ]; do
-		umount -l "$M" || break
-	done
+	unmount_all
 	rm -rf "$T"
 }
 trap cleanup EXIT
@@ -167,7 +174,7 @@ run()
 	*) echo "FAIL $name: $(tail -n 6 "$T/log" | tr '\n' ' ')"
 	   failed=$((failed + 1)) ;;
 	esac
-	umount -l "$M" "$L" "$R" 2> /dev/null
+	unmount_all
 }
 
 # --- files and names -----------------------------------------------------

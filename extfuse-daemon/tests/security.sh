@@ -196,25 +196,15 @@ t_programs_are_out_of_reach()
 # directory, until the test ends
 below()
 {
-	trap below_end EXIT
 	mkdir -p "$1"
 	mount "${@:2}" "$1"
 	chmod 755 "$1"
-}
-
-below_end()
-{
-	local i
-	for i in "$M" "$L/d/sub" "$L"; do
-		umount -l "$i" 2> /dev/null || true
-	done
 }
 
 # Likewise, one with whims of its own: see oddfs.c
 strange()
 {
 	[ -x "$ODDFS" ] || { echo "no $ODDFS: make -C extfuse-daemon tests"; exit 77; }
-	trap below_end EXIT
 	mkdir -p "$1"
 	"$ODDFS" "$1" > /dev/null 2>&1
 }
