@@ -20,8 +20,7 @@
  * O_DIRECT is dropped: requests carry data at no particular alignment.  So is
  * O_APPEND, which each write tells of its own (io.c), unless the file is
  * append-only.  With passthrough the kernel opens the lower file once more, with
- * the caller's flags.  With a
- * writeback cache the kernel reads what it writes.
+ * the caller's flags.  With a writeback cache the kernel reads what it writes.
  */
 static int open_flags(const struct stackfs *fs, int flags)
 {

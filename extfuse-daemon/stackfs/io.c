@@ -38,7 +38,7 @@ static bool may_splice(const struct stackfs *fs, const struct file *f)
 
 /* Whether it moved atime or not must be known before the reply (C2). */
 static void read_copied(fuse_req_t req, fuse_ino_t ino, int fd, size_t size,
-			 off_t off, struct cache_read watch)
+			off_t off, struct cache_read watch)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
 	char *buf = malloc(size);

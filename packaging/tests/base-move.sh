@@ -20,8 +20,8 @@ package() {
 	sed -i "$2" "$src/$victim"
 	tar -C "$T/$1.src" -I 'xz -0' -cf "$dir$TARBALL" "linux-source-$BASE"
 	{
-		printf 'linux-6.12 (%s) x; urgency=low\n\n  * fuse: something (CVE-2026-1111)\n  * net: (CVE-2026-2222)\n\n' "$3"
-		printf 'linux-6.12 (%s) x; urgency=low\n\n  * mm: (CVE-2025-3333)\n' "$DEBVER"
+		printf 'linux-%s (%s) x; urgency=low\n\n  * fuse: something (CVE-2026-1111)\n  * net: (CVE-2026-2222)\n\n' "$BASE" "$3"
+		printf 'linux-%s (%s) x; urgency=low\n\n  * mm: (CVE-2025-3333)\n' "$BASE" "$DEBVER"
 	} | gzip >"$dir/usr/share/doc/$PACKAGE/changelog.Debian.gz"
 	printf '%s\n' "Package: $PACKAGE" "Version: $3" 'Architecture: all' 'Maintainer: x <x@x>' 'Description: x' \
 		>"$dir/DEBIAN/control"

@@ -6,8 +6,7 @@
 #
 # There is no Fedora here.  One package of this test, debian-stand-in, says that it is what the
 # packages require, and has Debian's glibc, libfuse3, libbpf and jansson in Fedora's place and Debian's
-# shell and mount programs.  Its systemd-update-helper and dracut
-# only note how they were called.
+# shell and mount programs.  Its systemd-update-helper and dracut only note how they were called.
 # shellcheck source=packaging/tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 
