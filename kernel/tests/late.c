@@ -10,6 +10,7 @@
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 
 #include "mounted.h"
 
@@ -25,13 +26,17 @@ static struct {
 	uint64_t nodeid;
 } held;
 
+/* The one that is refused, with everything changed all the same */
+static _Atomic uint32_t failing;
+static _Atomic uint32_t links;
+
 static void fill(uint64_t nodeid, struct fuse_attr *attr)
 {
 	*attr = (struct fuse_attr) {
 		.ino = nodeid,
 		.mode = nodeid == FUSE_ROOT_ID ? S_IFDIR | 0755 :
 			nodeid == LINK_ID ? S_IFLNK | 0777 : S_IFREG | 0644,
-		.nlink = 1,
+		.nlink = links,
 		.size = nodeid == FILE_ID || nodeid == CACHED_ID ? SIZE : 1,
 		.blksize = 4096,
 	};
@@ -68,9 +73,14 @@ static void answer(struct server *s, const struct fuse_in_header *in)
 		held.unique = in->unique;
 		return;
 	}
+	if (in->opcode == failing) {
+		server_reply(s->fd, in->unique, -ENOSPC, NULL, 0);
+		return;
+	}
 	switch (in->opcode) {
 	case FUSE_LOOKUP:
-		reply_entry(s, in->unique, *name == 'f' ? FILE_ID :
+		reply_entry(s, in->unique,
+			    *name == 'f' || *name == 'g' ? FILE_ID :
 			    *name == 'c' ? CACHED_ID :
 			    *name == 'l' ? LINK_ID : 0);
 		break;
@@ -106,6 +116,8 @@ static void late_start(struct server *s, int prog_fd)
 {
 	held.opcode = 0;
 	held.unique = 0;
+	failing = 0;
+	links = 1;
 	server_prepare(s, prog_fd, prog_fd >= 0);
 	s->want = FUSE_ASYNC_DIO;
 	s->answer = answer;
@@ -127,14 +139,22 @@ static void held_wait(void)
 	assert_true(held.unique);
 }
 
-/* Does a stat() of @path ask the server? */
-static bool asks(struct server *s, const char *path)
+/* Does it ask the server what @mask says of @path? */
+static bool asks_for(struct server *s, const char *path, unsigned int mask,
+		     struct statx *stx)
 {
 	uint32_t before = s->seen[FUSE_GETATTR];
-	struct stat st;
 
-	assert_int_equal(lstat(path, &st), 0);
+	assert_int_equal(statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, mask, stx),
+			 0);
 	return s->seen[FUSE_GETATTR] != before;
+}
+
+static bool asks(struct server *s, const char *path)
+{
+	struct statx stx;
+
+	return asks_for(s, path, STATX_BASIC_STATS, &stx);
 }
 
 static void *stat_anew(void *path)
@@ -292,12 +312,159 @@ static void link_tells_no_attributes(void **state)
 	close(fd);
 }
 
+/* What failed may have done a part of it */
+static void chmod_file(void)
+{
+	assert_int_equal(chmod(MNT "/c", 0600), -1);
+}
+
+static void prealloc(void)
+{
+	int fd = open(MNT "/c", O_RDWR);
+
+	assert_int_equal(fallocate(fd, 0, 0, 2 * SIZE), -1);
+	close(fd);
+}
+
+static void copy(void)
+{
+	int from = open(MNT "/f", O_RDONLY), to = open(MNT "/c", O_RDWR);
+
+	assert_int_equal(syscall(SYS_copy_file_range, from, NULL, to, NULL, 4096,
+				 0), -1);
+	close(from);
+	close(to);
+}
+
+static void what_failed_is_looked_at(void **state)
+{
+	static const struct {
+		uint32_t opcode;
+		void (*run)(void);
+	} cases[] = {
+		{ FUSE_SETATTR, chmod_file }, { FUSE_FALLOCATE, prealloc },
+		{ FUSE_COPY_FILE_RANGE, copy },
+	};
+	int believed = 0;
+	struct server s;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		late_start(&s, -1);
+		failing = cases[i].opcode;
+		asks(&s, MNT "/c");
+		assert_false(asks(&s, MNT "/c"));
+		cases[i].run();
+		assert_int_not_equal(s.seen[failing], 0);
+		if (!asks(&s, MNT "/c")) {
+			print_error("operation %u\n", failing);
+			believed++;
+		}
+		server_stop(&s);
+	}
+	assert_int_equal(believed, 0);
+}
+
+static void an_attribute_may_take_a_block(void **state)
+{
+	struct statx stx;
+	struct server s;
+
+	(void)state;
+	late_start(&s, -1);
+	asks(&s, MNT "/c");
+	assert_false(asks_for(&s, MNT "/c", STATX_BLOCKS, &stx));
+	assert_int_equal(setxattr(MNT "/c", "user.x", "x", 1, 0), 0);
+	assert_true(asks_for(&s, MNT "/c", STATX_BLOCKS, &stx));
+	server_stop(&s);
+}
+
+static void *take_away(void *path)
+{
+	return (void *)(long)unlink(path);
+}
+
+/* Another process is told of the count when the name is gone below, and not yet here */
+static void a_link_is_counted_out_once(void **state)
+{
+	struct statx stx;
+	pthread_t other;
+	struct server s;
+	void *result;
+
+	(void)state;
+	late_start(&s, -1);
+	links = 2;
+	asks(&s, MNT "/f");
+	asks(&s, MNT "/g");
+	hold(FUSE_UNLINK);
+	pthread_create(&other, NULL, take_away, MNT "/f");
+	held_wait();
+	links = 1;
+	assert_null(stat_anew(MNT "/g"));
+	server_reply(s.fd, held.unique, 0, NULL, 0);
+	pthread_join(other, &result);
+	assert_null(result);
+	asks_for(&s, MNT "/g", STATX_NLINK, &stx);
+	assert_int_equal(stx.stx_nlink, 1);
+	assert_int_equal(link(MNT "/g", MNT "/new"), 0);
+	/* and by itself */
+	links = 2;
+	asks(&s, MNT "/g");
+	hold(0);
+	assert_int_equal(unlink(MNT "/new"), 0);
+	assert_false(asks_for(&s, MNT "/g", STATX_NLINK, &stx));
+	assert_int_equal(stx.stx_nlink, 1);
+	server_stop(&s);
+}
+
+static void *stat_new(void *path)
+{
+	struct stat st;
+
+	return (void *)(long)lstat(path, &st);
+}
+
+/* The server says that a file has changed while the reply that makes it is on its way */
+static void a_notification_reaches_what_is_about_to_be(void **state)
+{
+	struct {
+		struct fuse_out_header head;
+		struct fuse_notify_inval_inode_out inode;
+	} told = {
+		.head = { .len = sizeof(told), .error = FUSE_NOTIFY_INVAL_INODE },
+		.inode = { .ino = FILE_ID },
+	};
+	pthread_t other;
+	struct server s;
+	void *result;
+
+	(void)state;
+	late_start(&s, -1);
+	hold(FUSE_LOOKUP);
+	pthread_create(&other, NULL, stat_new, MNT "/f");
+	held_wait();
+	assert_int_equal(write(s.fd, &told, sizeof(told)), -1);
+	assert_int_equal(errno, ENOENT);
+	reply_entry(&s, held.unique, FILE_ID);
+	pthread_join(other, &result);
+	assert_null(result);
+	assert_true(asks(&s, MNT "/f"));
+	assert_false(asks(&s, MNT "/f"));
+	server_stop(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_older_reply_is_not_believed),
 		cmocka_unit_test(a_write_that_is_done_later_is_noticed),
 		cmocka_unit_test(link_tells_no_attributes),
+		cmocka_unit_test(what_failed_is_looked_at),
+		cmocka_unit_test(an_attribute_may_take_a_block),
+		cmocka_unit_test(a_link_is_counted_out_once),
+		cmocka_unit_test(a_notification_reaches_what_is_about_to_be),
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
