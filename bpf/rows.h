@@ -164,20 +164,20 @@ static __always_inline __u64 node_read_attr(struct extfuse_node *node,
 
 /*
  * The one writer of a row's cached part; others give way.  The inode number is
- * the daemon's to choose, and not always the lower one: the row's stays.
+ * the daemon's to choose, and not always the lower one: the row's stays, and no
+ * other ever stands there.
  */
 static __always_inline void node_publish(struct extfuse_node *node, __u64 epoch,
-					 const struct fuse_attr *attr)
+					 struct fuse_attr *attr)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
-	__u64 ino = READ_ONCE(node->attr.ino);
 	__u32 seq = READ_ONCE(node->seq);
 
-	if (!attr_timeout || !ino || (seq & 1) ||
+	attr->ino = READ_ONCE(node->attr.ino);
+	if (!attr_timeout || !attr->ino || (seq & 1) ||
 	    __sync_val_compare_and_swap(&node->seq, seq, seq + 1) != seq)
 		return;
 	__builtin_memcpy(&node->attr, attr, sizeof(*attr));
-	WRITE_ONCE(node->attr.ino, ino);
 	WRITE_ONCE(node->attr_deadline,
 		   attr_timeout > ~now ? ~0ULL : now + attr_timeout);
 	WRITE_ONCE(node->atime_until, 0);
@@ -185,13 +185,21 @@ static __always_inline void node_publish(struct extfuse_node *node, __u64 epoch,
 	ADD_ORDERED(&node->seq, 1);
 }
 
+/* Nothing is about to change, and by the row's rules a read moves no atime. */
 static __always_inline bool atime_stable(struct extfuse_node *node)
 {
-	__u64 epoch = READ_ONCE(node->epoch);
-	__u64 until = READ_ONCE(node->atime_until);
+	__u32 seq = READ_ONCE(node->seq);
+	__u64 epoch, until;
 
 	smp_rmb();
-	return READ_ONCE(node->attr_epoch) == epoch &&
+	epoch = READ_ONCE(node->attr_epoch);
+	until = READ_ONCE(node->atime_until);
+	smp_rmb();
+	if ((seq & 1) || READ_ONCE(node->seq) != seq ||
+	    READ_ONCE(node->changing))
+		return false;
+	smp_rmb();
+	return READ_ONCE(node->epoch) == epoch &&
 	       until > bpf_ktime_get_tai_ns();
 }
 
@@ -236,7 +244,8 @@ static __always_inline bool xattr_namespace(const __u64 *name)
 	return name[0] == W8('s', 'y', 's', 't', 'e', 'm', '.', 'p') &&
 	       name[1] == W8('o', 's', 'i', 'x', '_', 'a', 'c', 'l') &&
 	       (name[2] == W8('_', 'a', 'c', 'c', 'e', 's', 's', 0) ||
-		name[2] == W8('_', 'd', 'e', 'f', 'a', 'u', 'l', 't'));
+		(name[2] == W8('_', 'd', 'e', 'f', 'a', 'u', 'l', 't') &&
+		 !name[3]));
 }
 
 #define WORDS(len) (((len) + 7) / 8)

@@ -284,6 +284,17 @@ static bool quiet_at(const struct extfuse_node *node, uint64_t epoch)
 	       __atomic_load_n(&node->epoch, __ATOMIC_SEQ_CST) == epoch;
 }
 
+/* What the row says if it is @epoch's; 0: any read may move atime */
+static uint64_t atime_until(const struct extfuse_node *node, uint64_t epoch)
+{
+	uint32_t seq = __atomic_load_n(&node->seq, __ATOMIC_ACQUIRE);
+	uint64_t until = LOAD(&node->atime_until);
+	bool same = LOAD(&node->attr_epoch) == epoch;
+
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return same && !(seq & 1) && LOAD(&node->seq) == seq ? until : 0;
+}
+
 /*
  * A read that leaves atime alone, by what the row says, is no change; but a
  * change under way may make it one.  So it counts itself in before it looks,
@@ -294,14 +305,13 @@ struct cache_read cache_read_begin(struct cache *c, uint64_t nodeid)
 {
 	struct extfuse_node *node = node_of(c, nodeid);
 	struct cache_read r = { 0 };
-	uint64_t until = 0;
+	uint64_t until;
 
 	if (!node)
 		return r;
 	ADD(&node->readers, 1);
 	r.epoch = __atomic_load_n(&node->epoch, __ATOMIC_SEQ_CST);
-	if (LOAD(&node->attr_epoch) == r.epoch)
-		until = LOAD(&node->atime_until);
+	until = atime_until(node, r.epoch);
 	if (until == CACHE_FOREVER) {
 		ADD(&node->readers, -1);
 		r.epoch = 0;

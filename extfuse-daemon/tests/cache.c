@@ -197,6 +197,14 @@ static void a_read_voids_only_what_it_met(void **state)
 	assert_int_equal(maps.nodes[FILE_ID].atime_until, 0);
 	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, in_an_hour());
 
+	/* somebody is writing the row */
+	maps.nodes[FILE_ID].seq++;
+	r = cache_read_begin(c, FILE_ID);
+	maps.nodes[FILE_ID].seq++;
+	assert_true(r.change);
+	cache_read_end(c, FILE_ID, r);
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, in_an_hour());
+
 	r = cache_read_begin(c, FILE_ID);
 	begun = cache_begin(c, FILE_ID);
 	cache_read_end(c, FILE_ID, r);

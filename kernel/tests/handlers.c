@@ -318,6 +318,7 @@ static void flush_is_served_without_writers(void **state)
 static void readlink_serves_targets(void **state)
 {
 	struct run r = request(FUSE_READLINK, FILE_ID);
+	uint64_t epoch;
 
 	(void)state;
 	add_out(&r, 1000);
@@ -331,6 +332,11 @@ static void readlink_serves_targets(void **state)
 	assert_memory_equal(r.out.bytes, "/some/where", 11);
 	r.req.out_size[0] = r.out_size = 10;
 	assert_int_equal(run(&r, "READLINK"), EXTFUSE_UPCALL);
+	/* what is changing may make it one that reading moves */
+	r.req.out_size[0] = r.out_size = 1000;
+	epoch = cache_begin(c, FILE_ID);
+	assert_int_equal(run(&r, "READLINK"), EXTFUSE_UPCALL);
+	cache_end(c, FILE_ID, epoch);
 }
 
 static struct run getxattr_of(const char *name, uint32_t size)
@@ -392,6 +398,11 @@ static void getxattr_knows_that_there_are_none(void **state)
 		r = getxattr_of(names[i], i & 1 ? 100 : 0);
 		assert_int_equal(run(&r, "GETXATTR"), -ENODATA);
 	}
+	r = getxattr_of("system.posix_acl_default", 0);
+	assert_int_equal(run(&r, "GETXATTR"), -ENODATA);
+	r = getxattr_of("system.posix_acl_defaults", 0);
+	assert_int_equal(run(&r, "GETXATTR"), EXTFUSE_UPCALL);
+	r = getxattr_of(names[0], 0);
 	cache_xattr_end(c, FILE_ID, cache_xattr_begin(c, FILE_ID));
 	assert_int_equal(run(&r, "GETXATTR"), EXTFUSE_UPCALL);
 }
