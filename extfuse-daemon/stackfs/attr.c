@@ -76,7 +76,7 @@ static uint64_t atime_until(const struct stackfs *fs, const struct node *n,
 	    !later(st->st_atim, st->st_mtim) || !later(st->st_atim, st->st_ctim))
 		return 0;
 	if (st->st_atim.tv_sec >= (int64_t)(UINT64_MAX / NS) - DAY)
-		return CACHE_FOREVER;
+		return CACHE_FOREVER - 1;	/* until somebody sets it back */
 	return (st->st_atim.tv_sec + DAY) * NS;
 }
 
