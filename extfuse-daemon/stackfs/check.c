@@ -50,10 +50,6 @@ static void check_type(struct stackfs *fs)
 
 	if (fstatfs(fs->root_fd, &sf))
 		return;
-	fs->native = sf.f_type == EXT4_SUPER_MAGIC ||
-		     sf.f_type == XFS_SUPER_MAGIC ||
-		     sf.f_type == BTRFS_SUPER_MAGIC ||
-		     sf.f_type == TMPFS_MAGIC;
 	fs->splice = sf.f_type != FUSE_SUPER_MAGIC;
 	if (lower_folds_case(fs->root_fd))
 		log_warn("%s: takes upper and lower case for one, so that no name is cached",

@@ -116,9 +116,7 @@ int extfuse_start(struct stackfs *fs)
 		log_err("no memory for the cache");
 		return EXIT_SYSTEM;
 	}
-	fs->nodes.cache = fs->cache;
-	cache_node_add(fs->cache, NODE_ROOT_ID);
-	cache_put_opendir(fs->cache, NODE_ROOT_ID);
+	nodes_publish(&fs->nodes, fs->cache);
 	return 0;
 }
 

@@ -77,9 +77,7 @@ static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
  */
 static uint32_t flush_flag(const struct stackfs *fs, const struct file *f)
 {
-	return !f->writes || (fs->native &&
-			      f->node->dev == fs->nodes.root_dev) ?
-	       FOPEN_NOFLUSH : 0;
+	return !f->writes || node_native(&fs->nodes, f->node) ? FOPEN_NOFLUSH : 0;
 }
 
 /* The program publishes what a write or a moved atime comes to; reads just go down. */

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "node.h"
 #include "uapi.h"
@@ -23,12 +24,36 @@
 #define HFS_SUPER_MAGIC		0x4244		/* fs/hfs/hfs.h */
 #define HFSPLUS_SUPER_MAGIC	0x482b		/* fs/hfsplus/hfsplus_raw.h */
 
+bool lower_native(int fd)
+{
+	struct statfs sf;
+
+	return !fstatfs(fd, &sf) && (sf.f_type == EXT4_SUPER_MAGIC ||
+				     sf.f_type == XFS_SUPER_MAGIC ||
+				     sf.f_type == BTRFS_SUPER_MAGIC ||
+				     sf.f_type == TMPFS_MAGIC);
+}
+
+/* @fd may be O_PATH, which answers no ioctl(2). */
+static bool has_casefold_flag(int fd)
+{
+	char path[PROC_FD_LEN];
+	int flags = 0;
+
+	fd = open(proc_fd(path, fd), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
+		flags = 0;
+	close(fd);
+	return flags & FS_CASEFOLD_FL;
+}
+
 bool lower_folds_case(int fd)
 {
 	struct statfs sf;
-	int flags = 0;
 
-	if (!ioctl(fd, FS_IOC_GETFLAGS, &flags) && (flags & FS_CASEFOLD_FL))
+	if (has_casefold_flag(fd))
 		return true;
 	if (fstatfs(fd, &sf))
 		return false;

@@ -219,6 +219,7 @@ int nodes_init(struct nodes *t, int root_fd,
 	/* what it has is what others are measured by */
 	t->root_flags = l.limits;
 	l.limits = 0;
+	t->native = lower_native(root_fd);
 	t->root_dev = l.dev;
 	t->root_mnt = l.mnt;
 	nodes_fd_limit(t);
@@ -348,8 +349,14 @@ uint64_t nodes_ino(const struct nodes *t, dev_t dev, ino_t ino)
 static void node_publish(struct nodes *t, struct node *n)
 {
 	cache_node_add(t->cache, n->id);
-	if (S_ISDIR(n->type))
+	if (S_ISDIR(n->type) && node_native(t, n))
 		cache_put_opendir(t->cache, n->id);
+}
+
+void nodes_publish(struct nodes *t, struct cache *c)
+{
+	t->cache = c;
+	node_publish(t, node_slot(t, (uint32_t)NODE_ROOT_ID));
 }
 
 static int node_find_or_new(struct nodes *t, int fd, const struct lower *l,

@@ -123,6 +123,7 @@ struct node_chunk {
  * struct nodes - the table
  *
  * @lock:	guards hash, slots, @count and @device
+ * @native:	is the lower root on a file system of lower_native()?
  * @root_flags:	what the lower root's mount forbids
  * @stripe:	guard a node's descriptor, handle and passthrough state; leaf
  *		locks, taken without or inside @lock
@@ -142,6 +143,7 @@ struct nodes {
 
 	struct cache *cache;
 	int root_fd;
+	bool native;
 	dev_t root_dev;
 	uint64_t root_mnt;
 	unsigned long root_flags;
@@ -175,6 +177,9 @@ int nodes_init(struct nodes *t, int root_fd,
 	       void (*freed)(void *user, struct node *n), void *user);
 void nodes_fini(struct nodes *t);
 struct nodes_usage nodes_usage(struct nodes *t);
+
+/** nodes_publish() - from now on nodes have rows in the cache, the root has */
+void nodes_publish(struct nodes *t, struct cache *c);
 
 /** nodes_reaper_start() - after fork; nodes_reaper_stop() before the end */
 int nodes_reaper_start(struct nodes *t);
@@ -219,6 +224,17 @@ void node_unpin(void *nodes, uint64_t id);
 #define LOWER_LIMITS (ST_NOSUID | ST_NODEV | ST_NOEXEC)
 
 struct fuse_attr;
+
+/** lower_native() - is it a file system that closes files without an error, lists
+ *  all extended attributes, and whose positions in a directory mean the same for
+ *  everybody who opens it? */
+bool lower_native(int fd);
+
+/** node_native() - is the node's? */
+static inline bool node_native(const struct nodes *t, const struct node *n)
+{
+	return t->native && n->dev == t->root_dev;
+}
 
 /** lower_folds_case() - may a name there be another one, too, in other letters? */
 bool lower_folds_case(int fd);

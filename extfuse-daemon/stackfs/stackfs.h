@@ -106,8 +106,6 @@ struct dirhandle;
  * @passthrough: agreed with the kernel
  * @noxattr:	an empty list of extended attributes means ENODATA for each
  * @st_flags:	ST_* of the lower mount
- * @native:	the lower root's file system closes files without an error and
- *		lists all extended attributes (check.c)
  * @splice:	files of the lower root's device may be spliced from (io.c)
  * @handles:	open files and directories
  * @streams:	directories that are read without being open (dir.c)
@@ -134,7 +132,6 @@ struct stackfs {
 	bool noxattr;
 	unsigned long st_flags;
 	struct watch watch;
-	bool native;
 	bool splice;
 	pthread_mutex_t handles_lock;
 	struct handle *handles;

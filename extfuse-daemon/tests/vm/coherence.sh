@@ -85,15 +85,6 @@ test_access_times_of_other_years() {
 	date -s '-2 days' >/dev/null
 }
 
-# As soon as the daemon has let it go
-lower_umount() {
-	for _ in {1..50}; do
-		umount "$1" 2>/dev/null && return
-		sleep 0.1
-	done
-	umount "$1"
-}
-
 # What is one name below is not two above
 test_upper_and_lower_case() {
 	truncate -s 8M /tmp/fat

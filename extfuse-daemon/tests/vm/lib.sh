@@ -28,6 +28,15 @@ setup() {
 	mkdir -p "$lower" "$mnt"
 }
 
+# Unmount what was a lower directory as soon as the daemon has let it go
+lower_umount() {
+	for _ in {1..50}; do
+		umount "$1" 2>/dev/null && return
+		sleep 0.1
+	done
+	umount "$1"
+}
+
 # Run every test_* of the file that sourced this
 run_tests() {
 	local t failed=0

@@ -95,6 +95,24 @@ test_listing_is_as_new_as_its_reader() {
 	rm -r "$mnt/d" && [[ ! -e $lower/d ]]
 }
 
+# A position in a merged directory of overlayfs is one in the list of whoever opened it
+test_positions_that_end_with_the_open() {
+	mkdir -p /scratch/over/{low/d,up,work} || return
+	mount -t overlay -o lowerdir=/scratch/over/low,upperdir=/scratch/over/up,workdir=/scratch/over/work \
+		overlay "$lower" || return
+	if xmount; then
+		(cd "$mnt/d" && seq -f 'name-%05g' 5000 | xargs touch)
+		# unlinks what it has read before it reads on
+		busybox rm -r "$mnt/d" || fail "$(ls "$lower/d" | wc -l) names were not listed"
+		umount "$mnt"
+	else
+		why="not mounted"
+	fi
+	lower_umount "$lower"
+	rm -r /scratch/over
+	[[ -z $why ]]
+}
+
 test_what_is_removed_goes() {
 	local i n
 	xmount || return
