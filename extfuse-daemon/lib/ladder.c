@@ -17,15 +17,20 @@
 struct map_desc {
 	const char *name;
 	uint32_t value_size;
+	enum bpf_map_type type;
+	uint32_t flags;
 };
 
+#define ROWS(type) sizeof(type), BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE
+
 static const struct map_desc map_descs[EBPF_NUM_MAPS] = {
-	[EBPF_ATTR_MAP] = { "attr_map", sizeof(struct extfuse_node) },
-	[EBPF_ENTRY_MAP] = { "entry_map", sizeof(struct extfuse_entry_set) },
+	[EBPF_ATTR_MAP] = { "attr_map", ROWS(struct extfuse_node) },
+	[EBPF_ENTRY_MAP] = { "entry_map", ROWS(struct extfuse_entry_set) },
 	[EBPF_ENTRY_LONG_MAP] = { "entry_long_map",
-				  sizeof(struct extfuse_entry_long_set) },
-	[EBPF_XATTR_MAP] = { "xattr_map", sizeof(struct extfuse_xattr_set) },
-	[EBPF_STATS_MAP] = { "stats_map", sizeof(struct extfuse_count) },
+				  ROWS(struct extfuse_entry_long_set) },
+	[EBPF_XATTR_MAP] = { "xattr_map", ROWS(struct extfuse_xattr_set) },
+	[EBPF_STATS_MAP] = { "stats_map", sizeof(struct extfuse_count),
+			     BPF_MAP_TYPE_PERCPU_ARRAY, 0 },
 };
 
 const char *ladder_map_name(enum ebpf_map map)
@@ -205,6 +210,15 @@ static int rung_maps(struct ebpf_ctx *ctx)
 				d->value_size);
 			return -EPROTO;
 		}
+		if (bpf_map__type(map) != d->type ||
+		    bpf_map__map_flags(map) != d->flags) {
+			ladder_say(
+				ctx,
+				"object %s: map %s has type %d and flags %#x, this program needs %d and %#x",
+				ctx->path, d->name, bpf_map__type(map),
+				bpf_map__map_flags(map), d->type, d->flags);
+			return -EPROTO;
+		}
 		ctx->maps[i] = map;
 	}
 	ctx->handlers = bpf_object__find_map_by_name(ctx->obj, "handlers");
@@ -348,9 +362,29 @@ int ladder_object(struct ebpf_ctx *ctx)
 	return err;
 }
 
+/* Deadlines in rows are by the kernel's clock. */
+static int rung_clock(const struct ebpf_ctx *ctx)
+{
+	FILE *f = fopen("/proc/self/timens_offsets", "re");
+	char clock[16];
+	long long sec, nsec;
+	int err = 0;
+
+	while (f && fscanf(f, "%15s %lld %lld", clock, &sec, &nsec) == 3)
+		if (!strcmp(clock, "monotonic") && (sec || nsec))
+			err = -EOPNOTSUPP;
+	if (f)
+		fclose(f);
+	if (err)
+		ladder_say(ctx, "the monotonic clock is not the kernel's (a time namespace)");
+	return err;
+}
+
 int ladder_kernel(const struct ebpf_ctx *ctx)
 {
 	int err = rung_kernel(ctx);
 
+	if (!err)
+		err = rung_clock(ctx);
 	return err ? err : rung_btf(ctx);
 }

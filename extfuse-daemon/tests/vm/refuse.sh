@@ -35,6 +35,21 @@ test_object_of_another_layout() {
 	refused 32 "layout" "extfuse=require,object=/tmp/layout.o"
 }
 
+test_object_of_other_maps() {
+	local src=/tmp/bpf/bpf
+	rm -rf /tmp/bpf && mkdir -p "$src" /tmp/bpf/kernel || return
+	cp "$top"/bpf/* "$src" && ln -s "$top/kernel/src" /tmp/bpf/kernel/src || return
+	sed -i 's/__uint(map_flags, BPF_F_MMAPABLE);//' "$src/rows.h"
+	make -s -C "$src" BUILD=/tmp/bpf || return
+	refused 32 "map attr_map has type 2 and flags 0" "extfuse=require,object=/tmp/bpf/extfuse.o"
+}
+
+test_clock_of_its_own() {
+	! unshare --time --monotonic 864000 mount.extfuse "$lower" "$mnt" -o "extfuse=require,object=$object" 2>/tmp/said ||
+		fail "mounted" || return
+	grep -q "time namespace" /tmp/said || fail "said: $(</tmp/said)"
+}
+
 test_object_missing() { refused 32 "/nonexistent.o" "extfuse=require,object=/nonexistent.o"; }
 
 test_object_truncated() {
