@@ -259,20 +259,47 @@ static void tell_all_names(struct stackfs *fs)
 	close(fd);
 }
 
-/* Something changed, and nobody knows what. */
-static void forget_all(struct stackfs *fs)
+static void each_node(struct stackfs *fs,
+		      void (*tell)(struct stackfs *fs, const struct node *n,
+				   uint64_t id))
 {
 	uint32_t i, max = atomic_load(&fs->nodes.nchunks) * NODES_PER_CHUNK;
+	const struct node *n;
 	uint64_t id;
 
+	for (i = 0; i < max; i++) {
+		n = node_slot(&fs->nodes, i);
+		id = atomic_load(&n->id);
+		if (id)
+			tell(fs, n, id);
+	}
+}
+
+/* There is no such name: what counts is to wait for the directory's lock. */
+static void wait_for_names(struct stackfs *fs, const struct node *n, uint64_t id)
+{
+	if (S_ISDIR(n->type))
+		tell_name(fs, id, "/");
+}
+
+static void tell_changed_inode(struct stackfs *fs, const struct node *n,
+			       uint64_t id)
+{
+	(void)n;
+	tell_inode(fs, id, true);
+}
+
+/*
+ * Something changed, and nobody knows what.  What is on its way to the kernel's
+ * caches, and may be older, is let in first, to be thrown out with the rest.
+ */
+static void forget_all(struct stackfs *fs)
+{
 	atomic_fetch_add(&fs->watch.overflows, 1);
 	cache_clear(fs->cache);
+	each_node(fs, wait_for_names);
 	tell_all_names(fs);
-	for (i = 0; i < max; i++) {
-		id = atomic_load(&node_slot(&fs->nodes, i)->id);
-		if (id)
-			tell_inode(fs, id, true);
-	}
+	each_node(fs, tell_changed_inode);
 }
 
 /* 0, also for an inode that is nobody's any more or not known to us */
