@@ -89,6 +89,9 @@ void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 	attr_fill(&out->attr, st);
 	out->attr.ino = nodes_ino(&fs->nodes, n->dev, n->ino);
 	lower_restrict(n, &out->attr);
+	/* each name of it may be a node of its own */
+	if (n->fid && !S_ISDIR(n->type) && st->st_nlink > 1)
+		timeout = 0;
 	if (timeout)
 		attr_insert(fs->cache, n->id, epoch, &out->attr, timeout,
 			       atime_until(fs, n, st));

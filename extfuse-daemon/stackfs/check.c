@@ -44,16 +44,24 @@ static int real_path(char **path)
 }
 
 /* What is known of some file systems only. */
-static void check_type(struct stackfs *fs)
+static int check_type(struct stackfs *fs)
 {
 	struct statfs sf;
 
-	if (fstatfs(fs->root_fd, &sf))
-		return;
+	if (fstatfs(fs->root_fd, &sf)) {
+		log_err("%s: %s", fs->opts.lower, strerror(errno));
+		return EXIT_MOUNT;
+	}
+	if (lower_judges_caller(&sf)) {
+		log_err("%s: procfs decides by the process that asks, which would be this one of root's",
+			fs->opts.lower);
+		return EXIT_MOUNT;
+	}
 	fs->splice = sf.f_type != FUSE_SUPER_MAGIC;
 	if (lower_folds_case(fs->root_fd))
 		log_warn("%s: takes upper and lower case for one, so that no name is cached",
 			 fs->opts.lower);
+	return 0;
 }
 
 static int check_lower(struct stackfs *fs)
@@ -78,7 +86,9 @@ static int check_lower(struct stackfs *fs)
 	fs->st_flags = sv.f_flag;
 	/* C7: what the lower mount forbids; MS_* and ST_* are the same. */
 	fs->opts.ms_flags |= sv.f_flag & LOWER_LIMITS;
-	check_type(fs);
+	err = check_type(fs);
+	if (err)
+		return err;
 	xattr_probe(fs);
 	return fs->opts.watch ? watch_open(fs) : 0;
 }

@@ -3,7 +3,9 @@
  * Entries: from a name in a directory to a node, and its reply.
  */
 #include <errno.h>
+#include <linux/openat2.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "stackfs.h"
@@ -32,13 +34,19 @@ static bool is_covered(const struct stackfs *fs, const struct node *dir,
 static int lower_open(struct stackfs *fs, const struct ref *dir,
 		      const char *name)
 {
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_XDEV,
+	};
 	char path[PROC_FD_LEN];
 	int fd;
 
 	if (is_covered(fs, dir->node, name))
 		fd = open(proc_fd(path, fs->covered_fd), O_PATH | O_CLOEXEC);
 	else
-		fd = openat(dir->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		fd = syscall(SYS_openat2, dir->fd, name, &how, sizeof(how));
+	if (fd < 0 && errno == EXDEV)
+		return lower_enter(dir->fd, name);
 	return fd < 0 ? -errno : fd;
 }
 

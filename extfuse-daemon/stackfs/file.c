@@ -99,14 +99,38 @@ static struct fuse_open_out file_open_out(const struct stackfs *fs,
 	};
 }
 
-static int open_node(struct stackfs *fs, int node_fd, int flags)
+/*
+ * Whoever has a lease on the file lets an open wait, for lease-break-time: half
+ * of the threads may, so that no user can stop them all.
+ */
+static int open_waiting(const char *path, int flags)
+{
+	static atomic_int waiting;
+	int fd;
+
+	fd = open(path, flags | O_NONBLOCK);
+	if (fd >= 0 && !(flags & (O_NONBLOCK | O_PATH)))
+		fcntl(fd, F_SETFL, flags);
+	if (fd >= 0 || errno != EWOULDBLOCK || (flags & O_NONBLOCK))
+		return fd;
+	if (atomic_fetch_add(&waiting, 1) < STACKFS_THREADS / 2) {
+		fd = open(path, flags);
+		atomic_fetch_sub(&waiting, 1);
+		return fd;
+	}
+	atomic_fetch_sub(&waiting, 1);
+	errno = EWOULDBLOCK;
+	return -1;
+}
+
+int node_open(struct stackfs *fs, int node_fd, int flags)
 {
 	char path[PROC_FD_LEN];
 	int fd;
 
 	proc_fd(path, node_fd);
 	do
-		fd = open(path, flags);
+		fd = open_waiting(path, flags);
 	while (fd < 0 && nodes_fd_relieve(&fs->nodes, errno));
 	return fd < 0 ? -errno : fd;
 }
@@ -122,7 +146,7 @@ int file_fd_get(struct stackfs *fs, fuse_ino_t ino,
 	fd = ref_get(fs, ino, &r);
 	if (fd)
 		return fd;
-	fd = open_node(fs, r.fd, open_flags(fs, O_RDONLY));
+	fd = node_open(fs, r.fd, open_flags(fs, O_RDONLY));
 	ref_put(fs, &r);
 	return fd;
 }
@@ -146,7 +170,7 @@ static int open_truncate(fuse_req_t req, const struct ref *r, int flags)
 		return fd;
 	epoch = cache_begin(fs->cache, id);
 	xepoch = cache_xattr_begin(fs->cache, id);
-	fd = open_node(fs, r->fd, flags);
+	fd = node_open(fs, r->fd, flags);
 	cache_xattr_end(fs->cache, id, xepoch);
 	attr_end(fs, r->node, r->fd, epoch);
 	creds_leave(&cr);
@@ -176,9 +200,9 @@ static int open_lower(fuse_req_t req, const struct ref *r, int flags)
 		return -EACCES;
 	if (lower & O_TRUNC)
 		return open_truncate(req, r, lower);
-	fd = open_node(fs, r->fd, lower);
+	fd = node_open(fs, r->fd, lower);
 	if (fd == -EPERM && may_append(fs, r->node, flags))
-		fd = open_node(fs, r->fd, lower | O_APPEND);
+		fd = node_open(fs, r->fd, lower | O_APPEND);
 	return fd;
 }
 
@@ -252,7 +276,7 @@ static int create_node(struct stackfs *fs, const struct node *dir, int fd,
 	err = lower_read(&fs->nodes, dir, fd, &l);
 	if (err)
 		return err;
-	path_fd = open_node(fs, fd, O_PATH | O_CLOEXEC);
+	path_fd = node_open(fs, fd, O_PATH | O_CLOEXEC);
 	if (path_fd < 0)
 		return path_fd;
 	err = node_make(&fs->nodes, path_fd, &l, &n);

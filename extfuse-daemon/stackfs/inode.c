@@ -80,12 +80,31 @@ static int set_nothing(const struct ref *r)
 }
 
 /*
+ * Who has the file open for writing need not wait for leases.  ftruncate(2) would
+ * move times where truncate(2) does not.
+ */
+static int truncate_node(struct stackfs *fs, int node_fd, off_t size)
+{
+	int ret, fd = node_open(fs, node_fd, O_WRONLY | O_CLOEXEC);
+	char path[PROC_FD_LEN];
+
+	if (fd < 0) {
+		errno = -fd;
+		return -1;
+	}
+	ret = truncate(proc_fd(path, node_fd), size);
+	close(fd);
+	return ret;
+}
+
+/*
  * Owner before mode: a change of owner takes setuid and setgid away, and the
  * mode that the kernel sends says what shall be left of them.  Times come last
  * because truncation moves them.
  */
-static int setattr_lower(const struct ref *r, const struct stat *attr,
-			 int to_set, const struct fuse_file_info *fi)
+static int setattr_lower(struct stackfs *fs, const struct ref *r,
+			 const struct stat *attr, int to_set,
+			 const struct fuse_file_info *fi)
 {
 	char path[PROC_FD_LEN];
 	struct timespec ts[2];
@@ -105,7 +124,7 @@ static int setattr_lower(const struct ref *r, const struct stat *attr,
 		ret = chmod(path, attr->st_mode & 07777);
 	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))
 		ret = fi ? ftruncate(file_of(fi)->fd, attr->st_size) :
-			   truncate(path, attr->st_size);
+			   truncate_node(fs, r->fd, attr->st_size);
 	if (!ret && (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME |
 			       FUSE_SET_ATTR_ATIME_NOW |
 			       FUSE_SET_ATTR_MTIME_NOW))) {
@@ -145,7 +164,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	if (to_set & FUSE_SET_ATTR_SIZE)
 		err = creds_enter_hidden(&cr, fuse_req_ctx(req), r.node, r.fd);
 	if (!err)
-		err = setattr_lower(&r, attr, to_set, fi);
+		err = setattr_lower(fs, &r, attr, to_set, fi);
 	creds_leave(&cr);
 	if (!err && fstat(r.fd, &st))
 		err = -errno;

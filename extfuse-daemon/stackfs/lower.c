@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -49,15 +51,9 @@ static bool has_casefold_flag(int fd)
 	return flags & FS_CASEFOLD_FL;
 }
 
-bool lower_folds_case(int fd)
+static bool folds_case(int fd, const struct statfs *sf)
 {
-	struct statfs sf;
-
-	if (has_casefold_flag(fd))
-		return true;
-	if (fstatfs(fd, &sf))
-		return false;
-	switch ((uint32_t)sf.f_type) {
+	switch ((uint32_t)sf->f_type) {
 	case MSDOS_SUPER_MAGIC:
 	case EXFAT_SUPER_MAGIC:
 	case NTFS3_SUPER_MAGIC:
@@ -68,14 +64,85 @@ bool lower_folds_case(int fd)
 	case SMB_SUPER_MAGIC:
 		return true;
 	}
-	return false;
+	return has_casefold_flag(fd);
+}
+
+bool lower_folds_case(int fd)
+{
+	struct statfs sf;
+
+	return !fstatfs(fd, &sf) && folds_case(fd, &sf);
+}
+
+/* 1 or 0, without asking the daemon, which may wait for us */
+static int is_extfuse(int fd)
+{
+	unsigned int major, minor;
+	struct statx stx;
+	char *line = NULL;
+	size_t size = 0;
+	int is = 0;
+	FILE *f;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &stx))
+		return -errno;
+	f = fopen("/proc/self/mountinfo", "re");
+	if (!f)
+		return -errno;
+	while (!is && getline(&line, &size, f) > 0)
+		is = sscanf(line, "%*u %*u %u:%u", &major, &minor) == 2 &&
+		     major == stx.stx_dev_major && minor == stx.stx_dev_minor &&
+		     strstr(line, " - fuse.extfuse ");
+	free(line);
+	fclose(f);
+	return is;
+}
+
+/*
+ * Another ExtFUSE mount, or ours once more, may lead back here, and each time
+ * round takes a thread.  procfs decides by who asks, which would be root.
+ */
+static int may_enter(int fd)
+{
+	struct statfs sf;
+	int err = is_extfuse(fd);
+
+	if (err)
+		return err < 0 ? err : -ELOOP;
+	if (fstatfs(fd, &sf))
+		return -errno;
+	return lower_judges_caller(&sf) ? -EACCES : 0;
+}
+
+/* O_DIRECTORY sets off an automount. */
+int lower_enter(int dir, const char *name)
+{
+	const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+	int fd, err;
+
+	fd = openat(dir, name, flags | O_DIRECTORY);
+	if (fd < 0 && errno == ENOTDIR)
+		fd = openat(dir, name, flags);
+	if (fd < 0)
+		return -errno;
+	err = may_enter(fd);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+bool lower_judges_caller(const struct statfs *sf)
+{
+	return sf->f_type == PROC_SUPER_MAGIC;
 }
 
 /* The mount is asked, which may be slow, only where a name leads into it. */
 int lower_read(const struct nodes *t, const struct node *dir, int fd,
 	       struct lower *l)
 {
-	struct statvfs sv;
+	bool known, fids = dir && dir->fid;
+	struct statfs sf;
 	struct statx stx;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
@@ -87,15 +154,19 @@ int lower_read(const struct nodes *t, const struct node *dir, int fd,
 		.type = stx.stx_mode & S_IFMT,
 		.mnt = stx.stx_mnt_id,
 	};
-	if (dir && dir->mnt == l->mnt) {
+	known = dir && dir->mnt == l->mnt;
+	if (known) {
 		l->limits = dir->limits;
 		l->folds = dir->folds;
-		return 0;
-	}
-	if (fstatvfs(fd, &sv))
+	} else if (fstatfs(fd, &sf)) {
 		return -errno;
-	l->limits = sv.f_flag & LOWER_LIMITS & ~t->root_flags;
-	l->folds = lower_folds_case(fd);
+	} else {
+		l->limits = sf.f_flags & LOWER_LIMITS & ~t->root_flags;
+		l->folds = folds_case(fd, &sf);
+		fids = sf.f_type == FUSE_SUPER_MAGIC;
+	}
+	if (fids)
+		l->fid = node_fid(fd);
 	return 0;
 }
 

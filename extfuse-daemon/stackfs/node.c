@@ -41,12 +41,17 @@ void node_unhash(struct nodes *t, struct node *n)
 	n->hashed = false;
 }
 
-static struct node *hash_find(struct nodes *t, dev_t dev, ino_t ino,
-			      unsigned long limits)
+static bool node_same(const struct node *n, const struct lower *l)
 {
-	struct node *n = t->hash[hash_index(t, dev, ino)];
+	return n->dev == l->dev && n->ino == l->ino && n->fid == l->fid &&
+	       n->limits == l->limits;
+}
 
-	while (n && (n->dev != dev || n->ino != ino || n->limits != limits))
+static struct node *hash_find(struct nodes *t, const struct lower *l)
+{
+	struct node *n = t->hash[hash_index(t, l->dev, l->ino)];
+
+	while (n && !node_same(n, l))
 		n = n->hash_next;
 	return n;
 }
@@ -166,6 +171,7 @@ static int node_new(struct nodes *t, int fd, const struct lower *l,
 	n->mnt = l->mnt;
 	n->limits = l->limits;
 	n->folds = l->folds;
+	n->fid = l->fid;
 	n->device = device;
 	if (device)
 		device->users++;
@@ -326,10 +332,11 @@ void node_unpin(void *nodes, uint64_t id)
 
 struct node *node_find(struct nodes *t, dev_t dev, ino_t ino)
 {
+	const struct lower l = { .dev = dev, .ino = ino };
 	struct node *n;
 
 	pthread_mutex_lock(&t->lock);
-	n = hash_find(t, dev, ino, 0);
+	n = hash_find(t, &l);
 	if (n) {
 		atomic_fetch_add(&n->refs, 1);
 		atomic_store(&n->dying, false);
@@ -367,7 +374,7 @@ static int node_find_or_new(struct nodes *t, int fd, const struct lower *l,
 	int err = 0;
 
 	pthread_mutex_lock(&t->lock);
-	n = hash_find(t, l->dev, l->ino, l->limits);
+	n = hash_find(t, l);
 	*found = n;
 	if (n) {
 		atomic_fetch_add(&n->refs, 1);

@@ -66,6 +66,8 @@ struct node_device {
  *		ST_NODEV, ST_NOEXEC.  An inode that can be reached with and
  *		without them is several nodes (lower.c).
  * @folds:	a directory in which two names may be one: no name is cached
+ * @fid:	on a FUSE file system, which may show several with the same numbers,
+ *		what the file handle comes to; 0 elsewhere
  * @device:	where @handle is opened, NULL: at the lower root or nowhere
  * @handle:	file handle, kept since @fd was first closed
  * @backing_id:	passthrough: the kernel's number of the lower file (backing.c)
@@ -93,6 +95,7 @@ struct node {
 	uint64_t mnt;
 	unsigned long limits;
 	bool folds;
+	uint64_t fid;
 	struct node *hash_next;
 	struct node *queue_next;
 	struct node_device *device;
@@ -111,6 +114,7 @@ struct lower {
 	uint64_t mnt;
 	unsigned long limits;
 	bool folds;
+	uint64_t fid;
 };
 
 struct node_chunk {
@@ -224,6 +228,7 @@ void node_unpin(void *nodes, uint64_t id);
 #define LOWER_LIMITS (ST_NOSUID | ST_NODEV | ST_NOEXEC)
 
 struct fuse_attr;
+struct statfs;
 
 /** lower_native() - is it a file system that closes files without an error, lists
  *  all extended attributes, and whose positions in a directory mean the same for
@@ -238,6 +243,11 @@ static inline bool node_native(const struct nodes *t, const struct node *n)
 
 /** lower_folds_case() - may a name there be another one, too, in other letters? */
 bool lower_folds_case(int fd);
+/** lower_judges_caller() - does it look at the process that asks, which is us? */
+bool lower_judges_caller(const struct statfs *sf);
+/** lower_enter() - open what is mounted on a name, O_PATH
+ *  Returns -EACCES or -ELOOP for what must not be shown. */
+int lower_enter(int dir, const char *name);
 /** lower_read() - which inode @fd is
  *  @dir: in which it was found, NULL for the root, whose limits are for
  *  @t->root_flags, 0 until then */
@@ -275,6 +285,8 @@ void node_fd_put(struct node *n);
 /** node_fd_same() - is @fd, reached through @mnt, the node's inode?  Takes it over
  *  if so. */
 bool node_fd_same(struct nodes *t, struct node *n, int fd, uint64_t mnt);
+/** node_fid() - what the file handle of an inode comes to, never 0 */
+uint64_t node_fid(int fd);
 /** node_fd_set() - @fd, newly opened, is the node's */
 void node_fd_set(struct nodes *t, struct node *n, int fd);
 void node_fd_close(struct nodes *t, struct node *n);

@@ -18,20 +18,48 @@
 #include <unistd.h>
 
 #include "node.h"
+#include "uapi.h"
 
 /* Closed in one go when the bound is passed. */
 #define EVICT_BATCH 64
 
-static struct file_handle *handle_read(int fd)
+union handle_space {
+	struct file_handle h;
+	char space[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+};
+
+static int handle_get(int fd, union handle_space *u, int flags)
 {
-	union {
-		struct file_handle h;
-		char space[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-	} u = { .h.handle_bytes = MAX_HANDLE_SZ };
-	struct file_handle *h;
 	int mount_id;
 
-	if (name_to_handle_at(fd, "", &u.h, &mount_id, AT_EMPTY_PATH))
+	*u = (union handle_space) { .h.handle_bytes = MAX_HANDLE_SZ };
+	return name_to_handle_at(fd, "", &u->h, &mount_id,
+				 AT_EMPTY_PATH | flags);
+}
+
+/* The handle need not be one that can be opened. */
+uint64_t node_fid(int fd)
+{
+	union handle_space u;
+	uint64_t hash, word;
+	unsigned int i;
+
+	if (handle_get(fd, &u, 0) && handle_get(fd, &u, AT_HANDLE_FID))
+		return 1;
+	hash = extfuse_hash_step(0, u.h.handle_type);
+	for (i = 0; i < u.h.handle_bytes; i += sizeof(word)) {
+		memcpy(&word, u.h.f_handle + i, sizeof(word));
+		hash = extfuse_hash_step(hash, word);
+	}
+	return hash ? hash : 1;
+}
+
+static struct file_handle *handle_read(int fd)
+{
+	union handle_space u;
+	struct file_handle *h;
+
+	if (handle_get(fd, &u, 0))
 		return NULL;
 	h = malloc(sizeof(*h) + u.h.handle_bytes);
 	if (h)

@@ -18,8 +18,6 @@
 
 #include "stackfs.h"
 
-#define MAX_THREADS 10
-
 #ifndef STATX_MNT_ID_UNIQUE
 #define STATX_MNT_ID_UNIQUE 0x00004000U
 #endif
@@ -269,7 +267,7 @@ int session_run(struct stackfs *fs)
 
 	if (!cfg)
 		return EXIT_SYSTEM;
-	fuse_loop_cfg_set_max_threads(cfg, MAX_THREADS);
+	fuse_loop_cfg_set_max_threads(cfg, STACKFS_THREADS);
 	ret = fuse_session_loop_mt(fs->se, cfg);
 	fuse_loop_cfg_destroy(cfg);
 	return ret ? EXIT_SYSTEM : 0;

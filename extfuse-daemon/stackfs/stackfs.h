@@ -87,6 +87,7 @@ struct watch {
 #define STACKFS_MAX_OPS EXTFUSE_MAX_OPS
 
 #define STACKFS_STREAMS 32
+#define STACKFS_THREADS 10	/* that answer requests */
 
 struct dirhandle;
 
@@ -267,6 +268,8 @@ void backing_freed(void *stackfs, struct node *n);
  *  shall not move the lower one's atime */
 int noatime_flag(const struct stackfs *fs, mode_t type);
 
+/** node_open() - open(2) the inode of an O_PATH descriptor, or -errno */
+int node_open(struct stackfs *fs, int node_fd, int flags);
 /** file_fd_get() - the descriptor of an open file or -errno; until put.  A file
  *  that the kernel opened without us has none but for the time of a request */
 int file_fd_get(struct stackfs *fs, fuse_ino_t ino,

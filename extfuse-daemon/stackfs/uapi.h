@@ -18,6 +18,10 @@
 #define FOPEN_PASSTHROUGH	(1 << 7)
 #endif
 
+#ifndef AT_HANDLE_FID
+#define AT_HANDLE_FID		0x200	/* Linux 6.5 */
+#endif
+
 /* struct fuse_init_out.max_stack_depth */
 #define INIT_STACK_DEPTH_OFFSET	36
 

@@ -248,6 +248,98 @@ t_unlisted_attributes()
 	eq "$(getfattr --only-values -n user.unlisted "$M/f")" there
 }
 
+# procfs lets a process do what it may do itself, and the daemon is root
+t_procfs()
+{
+	mkdir "$L/d/proc"
+	mount -t proc none "$L/d/proc"
+	ls "$M/d" > /dev/null
+	fails 1 other cat "$M/d/proc/self/mem"
+	fails 1 other readlink "$M/d/proc/1/exe"
+	fails 1 cat "$M/d/proc/1/environ"
+	umount "$L/d/proc"
+	ls "$M/d/proc"
+	# a file of it
+	: > "$L/d/sub"
+	mount --bind /proc/1/environ "$L/d/sub"
+	fails 1 cat "$M/d/sub"
+	umount "$L/d/sub"
+	down
+	fails 32 "$MOUNT" /proc "$M" -o "$OPTS" 2> "$T/said"
+	grep -q "^mount.extfuse: /proc: procfs" "$T/said"
+	mnt
+}
+
+# Each time round would take a thread
+t_mounts_that_lead_back()
+{
+	local x=$L/d/x y=$L/d/y
+	mkdir "$x" "$y" "$L/d/sub"
+	mount --bind "$M" "$L/d/sub"
+	"$MOUNT" "$L" "$x" -o "$OPTS"
+	"$MOUNT" "$L" "$y" -o "$OPTS"
+	fails 1 timeout 30 find "$M" "$x" "$y" > /dev/null 2> "$T/said"
+	grep -q "sub.: Too many levels" "$T/said"
+	grep -v "Too many levels" "$T/said" && exit 1
+	umount "$x"
+	umount "$y"
+	umount "$L/d/sub"
+	find "$M" > /dev/null
+}
+
+# Two inodes with one number: oddfs.c does not have them, bindfs over two tmpfs has
+t_one_number_twice()
+{
+	mkdir "$T/src" "$T/src/a" "$T/src/b" "$L/d/sub"
+	below "$T/src/a" -t tmpfs none
+	below "$T/src/b" -t tmpfs none
+	echo a > "$T/src/a/f"
+	echo b > "$T/src/b/f"
+	ln "$T/src/a/f" "$T/src/a/g"
+	bindfs "$T/src" "$L/d/sub"
+	eq "$(stat -c %i "$L/d/sub/a/f")" "$(stat -c %i "$L/d/sub/b/f")"
+	eq "$(cat "$M/d/sub/a/f" "$M/d/sub/b/f" "$M/d/sub/a/g" | xargs)" "a b a"
+	echo new > "$M/d/sub/b/f"
+	eq "$(cat "$T/src/a/f" "$T/src/b/f" | xargs)" "a new"
+	echo newer > "$M/d/sub/a/g"
+	sleep 1.1 # of bindfs
+	eq "$(cat "$M/d/sub/a/f") $(stat -c '%s %h' "$M/d/sub/a/f")" "newer 6 2"
+	rm "$M/d/sub/a/g"
+	sleep 1.1
+	eq "$(stat -c %h "$M/d/sub/a/f")" 1
+}
+
+# What is mounted when somebody goes there
+t_automount_below()
+{
+	mkdir "$L/d/sub"
+	"$T/fsop" automount "$L/d/sub"
+	eq "$(ls "$M/d/sub")" f
+	down
+	umount "$L/d/sub" "$L/d/sub"
+	mnt
+}
+
+# Nobody who keeps others from a file of his keeps them from the rest
+t_leases()
+{
+	local i
+	echo free > "$L/d/free"
+	for i in {1..14}; do
+		echo "$i" > "$L/d/f$i"
+		"$T/fsop" lease "$L/d/f$i" > "$T/leased$i" &
+	done
+	for i in {1..14}; do
+		while ! [ -s "$T/leased$i" ]; do sleep 0.05; done
+		timeout 60 cat "$M/d/f$i" > /dev/null 2>&1 &
+	done
+	sleep 1
+	timeout 10 cat "$M/d/free"
+	pkill -f "^$T/fsop lease"
+	wait
+	cat "$M/d/f1"
+}
+
 # The root of the lower directory knows no ACLs, what is mounted below does
 t_acls_below()
 {
