@@ -80,18 +80,28 @@ static uint64_t atime_until(const struct stackfs *fs, const struct node *n,
 	return (st->st_atim.tv_sec + DAY) * NS;
 }
 
+/* Each name of it may be a node of its own: nothing that one of them knows lasts. */
+static bool many_nodes(const struct node *n, const struct stat *st)
+{
+	return n->fid && !S_ISDIR(n->type) &&
+	       (st->st_nlink > 1 || atomic_load(&n->linked));
+}
+
 void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 		  const struct stat *st, struct fuse_attr_out *out)
 {
+	static const struct fuse_attr nothing;
 	uint64_t timeout = fs->opts.attr_timeout;
 
 	*out = (struct fuse_attr_out) { 0 };
 	attr_fill(&out->attr, st);
 	out->attr.ino = nodes_ino(&fs->nodes, n->dev, n->ino);
 	lower_restrict(n, &out->attr);
-	/* each name of it may be a node of its own */
-	if (n->fid && !S_ISDIR(n->type) && st->st_nlink > 1)
+	if (many_nodes(n, st)) {
+		/* a row without a number: programs do not publish there either */
+		attr_insert(fs->cache, n->id, epoch, &nothing, 1, 0);
 		timeout = 0;
+	}
 	if (timeout)
 		attr_insert(fs->cache, n->id, epoch, &out->attr, timeout,
 			       atime_until(fs, n, st));

@@ -75,9 +75,9 @@ static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
  * C6: FLUSH is worth a trip only where the lower close may have something to
  * report.  Nothing was written through a file that is open for reading.
  */
-static uint32_t flush_flag(const struct stackfs *fs, const struct file *f)
+static uint32_t flush_flag(const struct file *f)
 {
-	return !f->writes || node_native(&fs->nodes, f->node) ? FOPEN_NOFLUSH : 0;
+	return !f->writes || f->node->native ? FOPEN_NOFLUSH : 0;
 }
 
 /* The program publishes what a write or a moved atime comes to; reads just go down. */
@@ -94,7 +94,7 @@ static struct fuse_open_out file_open_out(const struct stackfs *fs,
 {
 	return (struct fuse_open_out) {
 		.fh = (uintptr_t)f,
-		.open_flags = flush_flag(fs, f) | passthrough_flags(fs, f),
+		.open_flags = flush_flag(f) | passthrough_flags(fs, f),
 		.padding = f->backing_id,	/* its name since Linux 6.9 */
 	};
 }

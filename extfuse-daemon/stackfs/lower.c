@@ -26,14 +26,10 @@
 #define HFS_SUPER_MAGIC		0x4244		/* fs/hfs/hfs.h */
 #define HFSPLUS_SUPER_MAGIC	0x482b		/* fs/hfsplus/hfsplus_raw.h */
 
-bool lower_native(int fd)
+bool lower_native(const struct statfs *sf)
 {
-	struct statfs sf;
-
-	return !fstatfs(fd, &sf) && (sf.f_type == EXT4_SUPER_MAGIC ||
-				     sf.f_type == XFS_SUPER_MAGIC ||
-				     sf.f_type == BTRFS_SUPER_MAGIC ||
-				     sf.f_type == TMPFS_MAGIC);
+	return sf->f_type == EXT4_SUPER_MAGIC || sf->f_type == XFS_SUPER_MAGIC ||
+	       sf->f_type == BTRFS_SUPER_MAGIC || sf->f_type == TMPFS_MAGIC;
 }
 
 /* @fd may be O_PATH, which answers no ioctl(2). */
@@ -114,15 +110,15 @@ static int may_enter(int fd)
 	return lower_judges_caller(&sf) ? -EACCES : 0;
 }
 
-/* O_DIRECTORY sets off an automount. */
+/*
+ * No automount is set off: every listing would, and each that hangs would keep a
+ * thread.
+ */
 int lower_enter(int dir, const char *name)
 {
-	const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
 	int fd, err;
 
-	fd = openat(dir, name, flags | O_DIRECTORY);
-	if (fd < 0 && errno == ENOTDIR)
-		fd = openat(dir, name, flags);
+	fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	err = may_enter(fd);
@@ -158,11 +154,13 @@ int lower_read(const struct nodes *t, const struct node *dir, int fd,
 	if (known) {
 		l->limits = dir->limits;
 		l->folds = dir->folds;
+		l->native = dir->native;
 	} else if (fstatfs(fd, &sf)) {
 		return -errno;
 	} else {
 		l->limits = sf.f_flags & LOWER_LIMITS & ~t->root_flags;
 		l->folds = folds_case(fd, &sf);
+		l->native = lower_native(&sf);
 		fids = sf.f_type == FUSE_SUPER_MAGIC;
 	}
 	if (fids)

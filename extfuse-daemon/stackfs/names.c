@@ -122,6 +122,7 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent,
 	err = change_begin(fs, newparent, newname, &ch);
 	if (err)
 		goto fail_ref;
+	atomic_store(&r.node->linked, true);
 	epoch = cache_begin(fs->cache, ino);
 	if (linkat(r.fd, "", ch.dir.fd, newname, AT_EMPTY_PATH))
 		err = -errno;

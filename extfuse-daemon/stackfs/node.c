@@ -171,6 +171,7 @@ static int node_new(struct nodes *t, int fd, const struct lower *l,
 	n->mnt = l->mnt;
 	n->limits = l->limits;
 	n->folds = l->folds;
+	n->native = l->native;
 	n->fid = l->fid;
 	n->device = device;
 	if (device)
@@ -184,6 +185,7 @@ static int node_new(struct nodes *t, int fd, const struct lower *l,
 	atomic_store(&n->pins, 0);
 	atomic_store(&n->dying, false);
 	atomic_store(&n->loose, false);
+	atomic_store(&n->linked, false);
 	/* Added, not set: a stale nodeid's node_get() may be counted there. */
 	atomic_fetch_add(&n->refs, 1);
 	node_fd_set(t, n, fd);
@@ -225,7 +227,6 @@ int nodes_init(struct nodes *t, int root_fd,
 	/* what it has is what others are measured by */
 	t->root_flags = l.limits;
 	l.limits = 0;
-	t->native = lower_native(root_fd);
 	t->root_dev = l.dev;
 	t->root_mnt = l.mnt;
 	nodes_fd_limit(t);
@@ -356,7 +357,7 @@ uint64_t nodes_ino(const struct nodes *t, dev_t dev, ino_t ino)
 static void node_publish(struct nodes *t, struct node *n)
 {
 	cache_node_add(t->cache, n->id);
-	if (S_ISDIR(n->type) && node_native(t, n))
+	if (S_ISDIR(n->type) && n->native)
 		cache_put_opendir(t->cache, n->id);
 }
 

@@ -66,6 +66,8 @@ struct node_device {
  *		ST_NODEV, ST_NOEXEC.  An inode that can be reached with and
  *		without them is several nodes (lower.c).
  * @folds:	a directory in which two names may be one: no name is cached
+ * @native:	its file system is one of lower_native()
+ * @linked:	has or had other names, which may be nodes of their own: with @fid
  * @fid:	on a FUSE file system, which may show several with the same numbers,
  *		what the file handle comes to; 0 elsewhere
  * @device:	where @handle is opened, NULL: at the lower root or nowhere
@@ -95,6 +97,8 @@ struct node {
 	uint64_t mnt;
 	unsigned long limits;
 	bool folds;
+	bool native;
+	atomic_bool linked;
 	uint64_t fid;
 	struct node *hash_next;
 	struct node *queue_next;
@@ -114,6 +118,7 @@ struct lower {
 	uint64_t mnt;
 	unsigned long limits;
 	bool folds;
+	bool native;
 	uint64_t fid;
 };
 
@@ -127,7 +132,6 @@ struct node_chunk {
  * struct nodes - the table
  *
  * @lock:	guards hash, slots, @count and @device
- * @native:	is the lower root on a file system of lower_native()?
  * @root_flags:	what the lower root's mount forbids
  * @stripe:	guard a node's descriptor, handle and passthrough state; leaf
  *		locks, taken without or inside @lock
@@ -147,7 +151,6 @@ struct nodes {
 
 	struct cache *cache;
 	int root_fd;
-	bool native;
 	dev_t root_dev;
 	uint64_t root_mnt;
 	unsigned long root_flags;
@@ -233,13 +236,7 @@ struct statfs;
 /** lower_native() - is it a file system that closes files without an error, lists
  *  all extended attributes, and whose positions in a directory mean the same for
  *  everybody who opens it? */
-bool lower_native(int fd);
-
-/** node_native() - is the node's? */
-static inline bool node_native(const struct nodes *t, const struct node *n)
-{
-	return t->native && n->dev == t->root_dev;
-}
+bool lower_native(const struct statfs *sf);
 
 /** lower_folds_case() - may a name there be another one, too, in other letters? */
 bool lower_folds_case(int fd);

@@ -32,7 +32,8 @@ static int handle_get(int fd, union handle_space *u, int flags)
 {
 	int mount_id;
 
-	*u = (union handle_space) { .h.handle_bytes = MAX_HANDLE_SZ };
+	memset(u, 0, sizeof(*u));
+	u->h.handle_bytes = MAX_HANDLE_SZ;
 	return name_to_handle_at(fd, "", &u->h, &mount_id,
 				 AT_EMPTY_PATH | flags);
 }

@@ -75,6 +75,8 @@ static void init_amend(struct stackfs *fs, struct fuse_init_out *out)
 	uint32_t depth = stack_depth(fs);
 	int prog_fd;
 
+	/* asked for by op_init(), and forgotten by libfuse 3.14 */
+	out->flags |= FUSE_PARALLEL_DIROPS;
 	if (fs->opts.passthrough && (offered & FUSE_PASSTHROUGH)) {
 		init_set_flag(out, FUSE_PASSTHROUGH);
 		memcpy((char *)out + INIT_STACK_DEPTH_OFFSET, &depth,

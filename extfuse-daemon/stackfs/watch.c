@@ -278,7 +278,7 @@ static void each_node(struct stackfs *fs,
 /* There is no such name: what counts is to wait for the directory's lock. */
 static void wait_for_names(struct stackfs *fs, const struct node *n, uint64_t id)
 {
-	if (S_ISDIR(n->type))
+	if (S_ISDIR(n->type) && n->dev == fs->nodes.root_dev)
 		tell_name(fs, id, "/");
 }
 

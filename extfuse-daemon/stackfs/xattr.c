@@ -62,7 +62,6 @@ void xattr_probe(struct stackfs *fs)
 	};
 	size_t i;
 
-	fs->noxattr = lower_native(fs->root_fd);
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (fgetxattr(fs->root_fd, names[i], NULL, 0) < 0 &&
 		    errno != ENODATA)

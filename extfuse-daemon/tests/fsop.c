@@ -6,15 +6,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/auto_fs.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -408,30 +405,6 @@ static void op_lease(char **a)
 	pause();
 }
 
-/* On a[0] a file system with a file "f" is mounted when somebody goes there */
-static void op_automount(char **a)
-{
-	struct autofs_v5_packet p;
-	char options[64], file[256];
-	int fds[2], dir;
-
-	must(!pipe2(fds, O_DIRECT), "pipe");
-	setpgid(0, 0);
-	snprintf(options, sizeof(options),
-		 "fd=%d,pgrp=%d,minproto=5,maxproto=5,direct", fds[1], getpgrp());
-	must(!mount("fsop", a[0], "autofs", 0, options), "mount");
-	dir = xopen(a[0], O_RDONLY);
-	if (fork())
-		exit(0);
-	/* not daemon(3): in its process group nobody sets off the mount */
-	fclose(stdout);
-	must(read(fds[0], &p, sizeof(p)) > 0, "read");
-	must(!mount("fsop", a[0], "tmpfs", 0, NULL), "mount");
-	snprintf(file, sizeof(file), "%s/f", a[0]);
-	xopen(file, O_CREAT | O_WRONLY);
-	must(!ioctl(dir, AUTOFS_IOC_READY, p.wait_queue_token), "ready");
-}
-
 static const struct {
 	const char *name;
 	int args;
@@ -449,7 +422,6 @@ static const struct {
 	{ "tamper", 1, op_tamper },	{ "openmany", 2, op_openmany },
 	{ "journal", 2, op_journal },	{ "stats", 2, op_stats },
 	{ "readsome", 1, op_readsome },	{ "lease", 1, op_lease },
-	{ "automount", 1, op_automount },
 };
 
 int main(int argc, char **argv)

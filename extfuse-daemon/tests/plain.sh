@@ -961,6 +961,29 @@ assert j["abi"] == int(os.environ["ABI"]) and j["rejected"] == 0'
 	eq "$("$STAT" --version)" "extfuse-stat $(cat "$HERE/../../VERSION") (ABI $ABI)"
 }
 
+# In one directory, too
+t_parallel_lookups()
+{
+	local pid waiting
+	pid=$(daemon)
+	touch "$L/d/a" "$L/d/b"
+	stat "$M/d" > /dev/null
+	mkdir "$T/ctl"
+	mount -t fusectl none "$T/ctl"
+	waiting=$T/ctl/$(mountpoint -d "$M" | cut -d: -f2)/waiting
+	kill -STOP "$pid"
+	stat "$M/d/a" > /dev/null &
+	stat "$M/d/b" > /dev/null &
+	for _ in {1..100}; do
+		[ "$(cat "$waiting")" = 2 ] && break
+		sleep 0.05
+	done
+	waiting=$(cat "$waiting")
+	kill -CONT "$pid"
+	wait
+	eq "$waiting" 2
+}
+
 t_modes()
 {
 	local mode

@@ -309,17 +309,17 @@ t_one_number_twice()
 	rm "$M/d/sub/a/g"
 	sleep 1.1
 	eq "$(stat -c %h "$M/d/sub/a/f")" 1
-}
-
-# What is mounted when somebody goes there
-t_automount_below()
-{
-	mkdir "$L/d/sub"
-	"$T/fsop" automount "$L/d/sub"
-	eq "$(ls "$M/d/sub")" f
-	down
-	umount "$L/d/sub" "$L/d/sub"
-	mnt
+	# linked while it is known, and met by the other name
+	exec 8< "$M/d/sub/a/f"
+	ln "$M/d/sub/a/f" "$M/d/sub/a/h"
+	echo 2 > /proc/sys/vm/drop_caches
+	echo longer > "$M/d/sub/a/h"
+	sleep 1.1
+	eq "$(cat "$M/d/sub/a/f") $(stat -c '%s %h' "$M/d/sub/a/f")" "longer 7 2"
+	exec 8<&-
+	rm "$M/d/sub/a/h"
+	sleep 1.1
+	eq "$(stat -c %h "$M/d/sub/a/f")" 1
 }
 
 # Nobody who keeps others from a file of his keeps them from the rest
