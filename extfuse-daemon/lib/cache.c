@@ -408,6 +408,18 @@ void attr_delete(struct cache *c, uint64_t nodeid)
 	cache_end(c, nodeid, cache_begin(c, nodeid));
 }
 
+/* A row without a number is one that programs leave alone. */
+void attr_refuse(struct cache *c, uint64_t nodeid)
+{
+	struct extfuse_node *node = node_of(c, nodeid);
+
+	if (!node || !row_lock(&node->seq))
+		return;
+	STORE(&node->attr_deadline, 0);
+	STORE(&node->attr.ino, 0);
+	row_unlock(&node->seq);
+}
+
 void cache_put_noxattr(struct cache *c, uint64_t nodeid, uint64_t epoch,
 		       uint64_t timeout)
 {

@@ -106,6 +106,9 @@ void cache_writers(struct cache *c, uint64_t nodeid, int change);
 void attr_insert(struct cache *c, uint64_t nodeid, uint64_t epoch,
 		    const struct fuse_attr *attr, uint64_t timeout,
 		    uint64_t atime_until);
+/** attr_refuse() - until the next attr_insert() nobody serves attributes of the
+ *  node, and programs publish none */
+void attr_refuse(struct cache *c, uint64_t nodeid);
 /** attr_fetch() - the attributes that the kernel would answer with now, if any */
 bool attr_fetch(const struct cache *c, uint64_t nodeid, struct fuse_attr *attr);
 /** attr_delete() - the published attributes are true no longer, for a reason

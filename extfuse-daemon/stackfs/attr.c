@@ -90,7 +90,6 @@ static bool many_nodes(const struct node *n, const struct stat *st)
 void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 		  const struct stat *st, struct fuse_attr_out *out)
 {
-	static const struct fuse_attr nothing;
 	uint64_t timeout = fs->opts.attr_timeout;
 
 	*out = (struct fuse_attr_out) { 0 };
@@ -98,8 +97,7 @@ void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 	out->attr.ino = nodes_ino(&fs->nodes, n->dev, n->ino);
 	lower_restrict(n, &out->attr);
 	if (many_nodes(n, st)) {
-		/* a row without a number: programs do not publish there either */
-		attr_insert(fs->cache, n->id, epoch, &nothing, 1, 0);
+		attr_refuse(fs->cache, n->id);
 		timeout = 0;
 	}
 	if (timeout)

@@ -326,6 +326,9 @@ void node_unpin(void *nodes, uint64_t id)
 	struct nodes *t = nodes;
 	struct node *n = node_slot(t, id);
 
+	/* what is in the maps may be anything */
+	if (!n || atomic_load(&n->id) != id)
+		return;
 	if (atomic_fetch_sub(&n->pins, 1) == 1 &&
 	    atomic_load(&n->lookups) <= 0 && atomic_load(&n->refs) == 0)
 		node_queue(t, n);

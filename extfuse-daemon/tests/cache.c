@@ -214,6 +214,18 @@ static void a_read_voids_only_what_it_met(void **state)
 	assert_int_equal(maps.nodes[FILE_ID].changing, 0);
 }
 
+static void refused_is_not_served(void **state)
+{
+	struct fuse_attr attr = { .ino = 1 };
+
+	(void)state;
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, 0);
+	assert_true(attr_valid(FILE_ID));
+	attr_refuse(c, FILE_ID);
+	assert_false(attr_valid(FILE_ID));
+	assert_int_equal(maps.nodes[FILE_ID].attr.ino, 0);
+}
+
 /* What a read under way may make wrong is not published. */
 static void no_moving_atime_beside_a_read(void **state)
 {
@@ -464,6 +476,7 @@ int main(void)
 		TEST(overlapping_changes_publish_nothing),
 		TEST(a_read_voids_only_what_it_met),
 		TEST(no_moving_atime_beside_a_read),
+		TEST(refused_is_not_served),
 		TEST(entries_pin_and_unpin),
 		TEST(clear_leaves_nothing_older),
 		TEST(no_entry_across_a_change),
