@@ -137,7 +137,7 @@ bool lower_judges_caller(const struct statfs *sf)
 int lower_read(const struct nodes *t, const struct node *dir, int fd,
 	       struct lower *l)
 {
-	bool known, fids = dir && dir->fid;
+	bool fids = dir && dir->fid;
 	struct statfs sf;
 	struct statx stx;
 
@@ -150,8 +150,7 @@ int lower_read(const struct nodes *t, const struct node *dir, int fd,
 		.type = stx.stx_mode & S_IFMT,
 		.mnt = stx.stx_mnt_id,
 	};
-	known = dir && dir->mnt == l->mnt;
-	if (known) {
+	if (dir && dir->mnt == l->mnt) {
 		l->limits = dir->limits;
 		l->folds = dir->folds;
 		l->native = dir->native;
