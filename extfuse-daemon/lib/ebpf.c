@@ -118,7 +118,7 @@ static int map_memory(struct ebpf_ctx *ctx)
 	for (i = 0; i < EBPF_NUM_MAPS; i++) {
 		struct bpf_map *map = ctx->maps[i];
 
-		if (i == EBPF_STATS_MAP)
+		if (!(bpf_map__map_flags(map) & BPF_F_MMAPABLE))
 			continue;
 		ctx->mem[i] = mmap(NULL, map_bytes(map),
 				   PROT_READ | PROT_WRITE, MAP_SHARED,

@@ -59,7 +59,7 @@ static int check_type(struct stackfs *fs)
 	}
 	fs->noxattr = lower_native(&sf);
 	fs->splice = sf.f_type != FUSE_SUPER_MAGIC;
-	if (lower_folds_case(fs->root_fd))
+	if (lower_folds_case(fs->root_fd, &sf))
 		log_warn("%s: takes upper and lower case for one, so that no name is cached",
 			 fs->opts.lower);
 	return 0;

@@ -47,7 +47,7 @@ static bool has_casefold_flag(int fd)
 	return flags & FS_CASEFOLD_FL;
 }
 
-static bool folds_case(int fd, const struct statfs *sf)
+bool lower_folds_case(int fd, const struct statfs *sf)
 {
 	switch ((uint32_t)sf->f_type) {
 	case MSDOS_SUPER_MAGIC:
@@ -61,13 +61,6 @@ static bool folds_case(int fd, const struct statfs *sf)
 		return true;
 	}
 	return has_casefold_flag(fd);
-}
-
-bool lower_folds_case(int fd)
-{
-	struct statfs sf;
-
-	return !fstatfs(fd, &sf) && folds_case(fd, &sf);
 }
 
 /* 1 or 0, without asking the daemon, which may wait for us */
@@ -158,7 +151,7 @@ int lower_read(const struct nodes *t, const struct node *dir, int fd,
 		return -errno;
 	} else {
 		l->limits = sf.f_flags & LOWER_LIMITS & ~t->root_flags;
-		l->folds = folds_case(fd, &sf);
+		l->folds = lower_folds_case(fd, &sf);
 		l->native = lower_native(&sf);
 		fids = sf.f_type == FUSE_SUPER_MAGIC;
 	}

@@ -239,7 +239,7 @@ struct statfs;
 bool lower_native(const struct statfs *sf);
 
 /** lower_folds_case() - may a name there be another one, too, in other letters? */
-bool lower_folds_case(int fd);
+bool lower_folds_case(int fd, const struct statfs *sf);
 /** lower_judges_caller() - does it look at the process that asks, which is us? */
 bool lower_judges_caller(const struct statfs *sf);
 /** lower_enter() - open what is mounted on a name, O_PATH
