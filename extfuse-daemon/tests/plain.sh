@@ -90,6 +90,19 @@ gone()
 	exit 1
 }
 
+# A thread that was told to stop may answer one more request before it does
+stop()
+{
+	local i
+	kill -STOP "$1"
+	for i in $(seq 100); do
+		awk '{ sub(/.*\) /, ""); rc += $1 != "T" } END { exit rc > 0 }' /proc/"$1"/task/*/stat && return
+		sleep 0.05
+	done
+	echo "not all of the threads have stopped"
+	exit 1
+}
+
 down()
 {
 	umount "$M"
@@ -915,7 +928,7 @@ t_mount_again()
 {
 	local late
 	late=$(daemon)
-	kill -STOP "$late"
+	stop "$late"
 	# umount(8) would ask it
 	python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 0))' "$M"
 	mnt
@@ -971,7 +984,7 @@ t_parallel_lookups()
 	mkdir "$T/ctl"
 	mount -t fusectl none "$T/ctl"
 	waiting=$T/ctl/$(mountpoint -d "$M" | cut -d: -f2)/waiting
-	kill -STOP "$pid"
+	stop "$pid"
 	stat "$M/d/a" > /dev/null &
 	stat "$M/d/b" > /dev/null &
 	for _ in {1..100}; do
