@@ -163,10 +163,28 @@ static inline bool extfuse_unopened(const struct fuse_file *ff)
 
 #endif /* CONFIG_FUSE_EXTFUSE */
 
-/* How backing files are opened: see extfuse_accessed() */
-static inline unsigned int extfuse_open_flags(struct fuse_conn *fc)
+/*
+ * How backing files are opened: see extfuse_accessed().  A file system that moves
+ * no atime by itself hands the flag on, to a server that may not use it.
+ */
+static inline unsigned int extfuse_open_flags(struct fuse_conn *fc,
+					      struct file *lower)
 {
-	return extfuse_attached(fc) ? O_NOATIME : 0;
+	return extfuse_attached(fc) && !(file_inode(lower)->i_flags & S_NOATIME) ?
+	       O_NOATIME : 0;
+}
+
+/*
+ * What a write takes away of setuid and setgid is decided by the mode in our inode,
+ * not by the lower one, which is written to with the server's rights: it must not
+ * be older than attributes may be.
+ */
+static inline int extfuse_update_mode(struct file *file)
+{
+	struct inode *inode = file_inode(file);
+
+	return extfuse_attached(get_fuse_conn(inode)) ?
+	       fuse_update_attributes(inode, file, STATX_MODE) : 0;
 }
 
 #endif /* _FS_FUSE_EXTFUSE_H */
