@@ -145,14 +145,10 @@ gid_t creds_sgid_group(int fd)
 							   CREDS_NO_GROUP;
 }
 
-int creds_enter_hidden(struct creds *cr, const struct fuse_ctx *ctx,
-		       const struct node *n, int fd)
+int creds_enter_change(struct creds *cr, const struct fuse_ctx *ctx, int fd)
 {
 	struct fuse_ctx nobody = { .uid = NOBODY, .gid = NOBODY };
 
-	*cr = (struct creds) { 0 };
-	if (!(n->limits & ST_NOSUID))
-		return 0;
 	if (!ctx->pid)
 		return creds_enter(cr, &nobody, CREDS_NO_GROUP);
 	return creds_enter(cr, ctx, creds_sgid_group(fd));

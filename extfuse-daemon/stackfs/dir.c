@@ -182,7 +182,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		ref_put(fs, &r);
 	}
 	if (err) {
-		fuse_reply_err(req, -err);
+		reply_err(req, -err);
 		return;
 	}
 	fi->fh = (uintptr_t)d;
@@ -195,7 +195,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)ino;
 	if (dir_of(fi))
 		handle_free(fuse_req_userdata(req), &dir_of(fi)->handle);
-	fuse_reply_err(req, 0);
+	reply_err(req, 0);
 }
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
@@ -208,11 +208,11 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
 	if (!d)
 		err = stream_get(fs, ino, 0, &d);
 	if (err) {
-		fuse_reply_err(req, -err);
+		reply_err(req, -err);
 		return;
 	}
 	fd = dirfd(d->dir);
-	fuse_reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) ? errno : 0);
+	reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) ? errno : 0);
 	if (!dir_of(fi))
 		handle_free(fs, &d->handle);
 }
@@ -388,7 +388,7 @@ static void read_entries(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		err = dir_of(fi) ? dir_read(fs, dir_of(fi), &b, off) :
 				   read_stream(fs, ino, &b, off);
 	if (err)
-		fuse_reply_err(req, -err);
+		reply_err(req, -err);
 	else if (fuse_reply_buf(req, b.mem, b.used) && plus)
 		plus_take_back(fs, &b);
 	free(b.mem);

@@ -123,8 +123,9 @@ static int setattr_lower(struct stackfs *fs, const struct ref *r,
 	if (!ret && (to_set & FUSE_SET_ATTR_MODE))
 		ret = chmod(path, attr->st_mode & 07777);
 	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))
-		ret = fi ? ftruncate(file_of(fi)->fd, attr->st_size) :
-			   truncate_node(fs, r->fd, attr->st_size);
+		ret = fi && file_of(fi) ?
+			ftruncate(file_of(fi)->fd, attr->st_size) :
+			truncate_node(fs, r->fd, attr->st_size);
 	if (!ret && (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME |
 			       FUSE_SET_ATTR_ATIME_NOW |
 			       FUSE_SET_ATTR_MTIME_NOW))) {
@@ -162,7 +163,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	if (xattrs)
 		xepoch = cache_xattr_begin(fs->cache, ino);
 	if (to_set & FUSE_SET_ATTR_SIZE)
-		err = creds_enter_hidden(&cr, fuse_req_ctx(req), r.node, r.fd);
+		err = creds_enter_change(&cr, fuse_req_ctx(req), r.fd);
 	if (!err)
 		err = setattr_lower(fs, &r, attr, to_set, fi);
 	creds_leave(&cr);

@@ -48,7 +48,7 @@ static void read_copied(fuse_req_t req, fuse_ino_t ino, int fd, size_t size,
 		n = pread_all(fd, buf, size, off);
 	cache_read_end(fs->cache, ino, watch);
 	if (n < 0)
-		fuse_reply_err(req, -n);
+		reply_err(req, -n);
 	else
 		fuse_reply_buf(req, buf, n);
 	free(buf);
@@ -63,7 +63,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	struct cache_read watch;
 
 	if (fd < 0) {
-		fuse_reply_err(req, -fd);
+		reply_err(req, -fd);
 		return;
 	}
 	watch = cache_read_begin(fs->cache, ino);
@@ -143,17 +143,28 @@ static ssize_t write_pages(const struct stackfs *fs, const char *buf,
 	return n;
 }
 
-/* Replies if it fails. */
-static int hidden_enter(fuse_req_t req, const struct fuse_file_info *fi,
+/* Replies if it fails; whoever writes has opened the file with us. */
+static int change_enter(fuse_req_t req, const struct fuse_file_info *fi,
 			struct creds *cr)
 {
 	const struct file *f = file_of(fi);
 	int err;
 
-	err = creds_enter_hidden(cr, fuse_req_ctx(req), f->node, f->fd);
+	err = f ? creds_enter_change(cr, fuse_req_ctx(req), f->fd) : -EBADF;
 	if (err)
-		fuse_reply_err(req, -err);
+		reply_err(req, -err);
 	return err;
+}
+
+/* Before a write the kernel has looked at the mode, where that is the lower one. */
+static int write_enter(fuse_req_t req, const struct fuse_file_info *fi,
+		       struct creds *cr)
+{
+	if (file_of(fi) && !(file_of(fi)->node->limits & ST_NOSUID)) {
+		*cr = (struct creds) { 0 };
+		return 0;
+	}
+	return change_enter(req, fi, cr);
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
@@ -164,7 +175,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	uint64_t epoch;
 	ssize_t n;
 
-	if (hidden_enter(req, fi, &cr))
+	if (write_enter(req, fi, &cr))
 		return;
 	epoch = cache_begin(fs->cache, ino);
 	n = fi->writepage ? write_pages(fs, buf, size, off, fi) :
@@ -172,7 +183,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	cache_end(fs->cache, ino, epoch);
 	creds_leave(&cr);
 	if (n < 0)
-		fuse_reply_err(req, -n);
+		reply_err(req, -n);
 	else
 		fuse_reply_write(req, n);
 }
@@ -183,10 +194,10 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	int fd = file_fd_get(fuse_req_userdata(req), ino, fi);
 
 	if (fd < 0) {
-		fuse_reply_err(req, -fd);
+		reply_err(req, -fd);
 		return;
 	}
-	fuse_reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) ? errno : 0);
+	reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) ? errno : 0);
 	file_fd_put(fi, fd);
 }
 
@@ -198,13 +209,13 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
 	uint64_t epoch;
 	int err;
 
-	if (hidden_enter(req, fi, &cr))
+	if (change_enter(req, fi, &cr))
 		return;
 	epoch = cache_begin(fs->cache, ino);
 	err = fallocate(file_of(fi)->fd, mode, off, len) ? errno : 0;
 	attr_end(fs, file_of(fi)->node, file_of(fi)->fd, epoch);
 	creds_leave(&cr);
-	fuse_reply_err(req, err);
+	reply_err(req, err);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
@@ -214,12 +225,12 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 	off_t ret;
 
 	if (fd < 0) {
-		fuse_reply_err(req, -fd);
+		reply_err(req, -fd);
 		return;
 	}
 	ret = lseek(fd, off, whence);
 	if (ret < 0)
-		fuse_reply_err(req, errno);
+		reply_err(req, errno);
 	else
 		fuse_reply_lseek(req, ret);
 	file_fd_put(fi, fd);
@@ -237,10 +248,10 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	ssize_t n;
 
 	if (fd_in < 0) {
-		fuse_reply_err(req, -fd_in);
+		reply_err(req, -fd_in);
 		return;
 	}
-	if (hidden_enter(req, fi_out, &cr))
+	if (change_enter(req, fi_out, &cr))
 		goto put;
 	/* The destination's attributes, and the source's atime. */
 	if (ino_in != ino_out)
@@ -255,7 +266,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		cache_end(fs->cache, ino_in, in);
 	creds_leave(&cr);
 	if (n < 0)
-		fuse_reply_err(req, -n);
+		reply_err(req, -n);
 	else
 		fuse_reply_write(req, n);
 put:

@@ -262,7 +262,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 
 	err = rename_begin(fs, parent, newparent, name, newname, ch);
 	if (err) {
-		fuse_reply_err(req, -err);
+		reply_err(req, -err);
 		return;
 	}
 	v[1].there = false;
@@ -276,7 +276,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	rename_end(fs, ch);
 	if (!err)
 		rename_publish(fs, ch, v, flags);
-	fuse_reply_err(req, -err);
+	reply_err(req, -err);
 	victim_put(fs, &v[1]);
 	victim_put(fs, &v[0]);
 	rename_put(fs, ch);

@@ -18,6 +18,9 @@
 
 #include "stackfs.h"
 
+#define KERNEL_ERRORS 512	/* include/linux/errno.h */
+#define KERNEL_ENOTSUPP 524
+
 #ifndef STATX_MNT_ID_UNIQUE
 #define STATX_MNT_ID_UNIQUE 0x00004000U
 #endif
@@ -92,12 +95,24 @@ static void init_amend(struct stackfs *fs, struct fuse_init_out *out)
 	}
 }
 
+/*
+ * NFS has errors of its own, of which the kernel takes no reply: whoever asked would
+ * wait for ever.
+ */
+static int32_t error_taken(int32_t error)
+{
+	if (error > -KERNEL_ERRORS)
+		return error;
+	return error == -KERNEL_ENOTSUPP ? -EOPNOTSUPP : -EIO;
+}
+
 static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
-	const struct fuse_out_header *head = iov[0].iov_base;
+	struct fuse_out_header *head = iov[0].iov_base;
 	struct stackfs *fs = userdata;
 	struct fuse_init_out out;
 
+	head->error = error_taken(head->error);
 	if (!fs->init_unique || head->unique != fs->init_unique)
 		return writev(fd, iov, count);
 	fs->init_unique = 0;
@@ -125,6 +140,11 @@ static const struct fuse_custom_io session_io = {
 	.writev = io_writev,
 	.splice_send = io_splice_send,
 };
+
+void reply_err(fuse_req_t req, int err)
+{
+	fuse_reply_err(req, err == ENOSYS ? EOPNOTSUPP : err);
+}
 
 int session_open(struct stackfs *fs)
 {

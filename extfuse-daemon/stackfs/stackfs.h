@@ -208,11 +208,10 @@ int creds_init(void);
  *  @group: group whose membership decides, or CREDS_NO_GROUP */
 int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group);
 void creds_leave(const struct creds *cr);
-/** creds_enter_hidden() - likewise, to change data where the kernel does not see
- *  setuid and setgid bits, and so does not take them away; elsewhere nothing.
+/** creds_enter_change() - likewise, to change data of @fd where the kernel may not
+ *  have seen setuid and setgid bits, and so has not taken them away.
  *  Who wrote the pages that the kernel kept is not known: nobody. */
-int creds_enter_hidden(struct creds *cr, const struct fuse_ctx *ctx,
-		       const struct node *n, int fd);
+int creds_enter_change(struct creds *cr, const struct fuse_ctx *ctx, int fd);
 /** creds_sgid_group() - the group whose members may keep the file's setgid bit,
  *  CREDS_NO_GROUP without one */
 gid_t creds_sgid_group(int fd);
@@ -298,6 +297,10 @@ char *stat_json(struct stackfs *fs);
 void stat_count(struct stackfs *fs, uint32_t opcode);
 
 /* session.c: 0 or an exit code, the message printed */
+
+/** reply_err() - fuse_reply_err() to a request after whose ENOSYS the kernel would
+ *  ask no more, for any file: what one below says is of that one */
+void reply_err(fuse_req_t req, int err);
 int session_open(struct stackfs *fs);
 int session_mount(struct stackfs *fs);
 int session_init(struct stackfs *fs);

@@ -114,11 +114,11 @@ static void reply_value(fuse_req_t req, const char *value, ssize_t len,
 			size_t size)
 {
 	if (len < 0)
-		fuse_reply_err(req, -len);
+		reply_err(req, -len);
 	else if (!size)
 		fuse_reply_xattr(req, len);
 	else if ((size_t)len > size)
-		fuse_reply_err(req, ERANGE);
+		reply_err(req, ERANGE);
 	else
 		fuse_reply_buf(req, value, len);
 }
@@ -160,7 +160,7 @@ static void get_value(fuse_req_t req, const struct ref *r, const char *name,
 	if (size)
 		large = malloc(size);
 	if (size && !large) {
-		fuse_reply_err(req, ENOMEM);
+		reply_err(req, ENOMEM);
 		return;
 	}
 	len = getxattr(path, name, large, size);
@@ -182,11 +182,11 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	}
 	err = is_foreign(name) ? -EOPNOTSUPP : ref_get(fs, ino, &r);
 	if (err) {
-		fuse_reply_err(req, -err);
+		reply_err(req, -err);
 		return;
 	}
 	if (is_hidden(r.node, name))
-		fuse_reply_err(req, ENODATA);
+		reply_err(req, ENODATA);
 	else
 		get_value(req, &r, name, size);
 	ref_put(fs, &r);
@@ -224,7 +224,7 @@ static void get_list(fuse_req_t req, const struct ref *r, size_t size)
 	ssize_t len;
 
 	if (!list) {
-		fuse_reply_err(req, ENOMEM);
+		reply_err(req, ENOMEM);
 		return;
 	}
 	len = listxattr(proc_fd(path, r->fd), list, XATTR_LIST_MAX);
@@ -246,7 +246,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 	err = ref_get(fs, ino, &r);
 	if (err) {
-		fuse_reply_err(req, -err);
+		reply_err(req, -err);
 		return;
 	}
 	get_list(req, &r, size);
@@ -311,7 +311,7 @@ static void change_xattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		err = change_value(req, &r, name, value, size, flags);
 		ref_put(fs, &r);
 	}
-	fuse_reply_err(req, -err);
+	reply_err(req, -err);
 }
 
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,

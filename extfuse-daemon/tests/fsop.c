@@ -183,6 +183,10 @@ static void op_change(char **a)
 
 	fd = xopen(path, O_RDWR | (strcmp(how, "otrunc") ? 0 : O_TRUNC) |
 			 (strcmp(how, "append") ? 0 : O_APPEND));
+	if (getenv("STOP")) {
+		must(write(fd, "x", 1) == 1, "write");
+		raise(SIGSTOP);
+	}
 	if (!strcmp(how, "write") || !strcmp(how, "append"))
 		ret = write(fd, "x", 1);
 	else if (!strcmp(how, "pwritev"))

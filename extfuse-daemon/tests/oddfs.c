@@ -3,7 +3,7 @@
  * oddfs DIR    a file system at DIR that does what no other here does, for
  *              StackFS to be mounted over: names longer than NAME_MAX, an
  *              attribute that is not listed, one in the system namespace that
- *              anybody may set, and short reads
+ *              anybody may set, short reads, and no way to make or truncate files
  *
  * It has one file, f, of which there are more names, and one that is not
  * listed, short: not cached, and no read returns more than 1000 bytes.
@@ -24,11 +24,21 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char value[64];
 static size_t value_len;
 
+static void *do_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
+{
+	(void)cfg;
+	/* O_TRUNC is a SETATTR then */
+	conn->want &= ~FUSE_CAP_ATOMIC_O_TRUNC;
+	return NULL;
+}
+
 static int do_getattr(const char *path, struct stat *st,
 		      struct fuse_file_info *fi)
 {
 	(void)fi;
 	*st = (struct stat) { .st_mode = S_IFDIR | 0755, .st_nlink = 2 };
+	if (!strcmp(path, "/new") || !strcmp(path, "/x"))
+		return -ENOENT;
 	if (strcmp(path, "/"))
 		*st = (struct stat) {
 			.st_mode = S_IFREG | 0644,
@@ -150,6 +160,7 @@ static int do_listxattr(const char *path, char *buf, size_t size)
 }
 
 static const struct fuse_operations ops = {
+	.init = do_init,
 	.getattr = do_getattr,
 	.readdir = do_readdir,
 	.open = do_open,
