@@ -83,7 +83,8 @@ static uint64_t atime_until(const struct stackfs *fs, const struct node *n,
 /* Each name of it may be a node of its own: nothing that one of them knows lasts. */
 static bool many_nodes(const struct node *n, const struct stat *st)
 {
-	return n->fid && !S_ISDIR(n->type) &&
+	return (n->traits & (LOWER_BY_HANDLE | LOWER_BY_NAME)) &&
+	       !S_ISDIR(n->type) &&
 	       (st->st_nlink > 1 || atomic_load(&n->linked));
 }
 

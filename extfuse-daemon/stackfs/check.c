@@ -46,6 +46,7 @@ static int real_path(char **path)
 /* What is known of some file systems only. */
 static int check_type(struct stackfs *fs)
 {
+	unsigned int traits;
 	struct statfs sf;
 
 	if (fstatfs(fs->root_fd, &sf)) {
@@ -53,13 +54,14 @@ static int check_type(struct stackfs *fs)
 		return EXIT_MOUNT;
 	}
 	if (lower_judges_caller(&sf)) {
-		log_err("%s: procfs decides by the process that asks, which would be this one of root's",
-			fs->opts.lower);
+		log_err("%s: an interface of the kernel (type 0x%lx), which judges the process that asks: here that would be root's",
+			fs->opts.lower, (unsigned long)sf.f_type);
 		return EXIT_MOUNT;
 	}
-	fs->noxattr = lower_native(&sf);
+	traits = lower_traits(fs->root_fd, &sf);
+	fs->noxattr = traits & LOWER_NATIVE;
 	fs->splice = sf.f_type != FUSE_SUPER_MAGIC;
-	if (lower_folds_case(fs->root_fd, &sf))
+	if (traits & LOWER_FOLDS)
 		log_warn("%s: takes upper and lower case for one, so that no name is cached",
 			 fs->opts.lower);
 	return 0;

@@ -62,7 +62,7 @@ int entry_find(struct stackfs *fs, const struct ref *dir, const char *name,
 	while (fd < 0 && nodes_fd_relieve(&fs->nodes, -fd));
 	if (fd < 0)
 		return fd;
-	err = lower_read(&fs->nodes, dir->node, fd, &l);
+	err = lower_read(&fs->nodes, dir->node, name, fd, &l);
 	if (err) {
 		close(fd);
 		return err;
@@ -74,7 +74,7 @@ int entry_find(struct stackfs *fs, const struct ref *dir, const char *name,
 /* C1: where a name may be another one, too, none is kept. */
 static uint64_t name_timeout(const struct node *dir, uint64_t timeout)
 {
-	return dir && dir->folds ? 0 : timeout;
+	return dir && (dir->traits & LOWER_FOLDS) ? 0 : timeout;
 }
 
 void entry_insert(struct stackfs *fs, const struct node *dir, uint64_t epoch,

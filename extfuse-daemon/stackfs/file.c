@@ -77,7 +77,7 @@ static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
  */
 static uint32_t flush_flag(const struct file *f)
 {
-	return !f->writes || f->node->native ? FOPEN_NOFLUSH : 0;
+	return !f->writes || (f->node->traits & LOWER_NATIVE) ? FOPEN_NOFLUSH : 0;
 }
 
 /* The program publishes what a write or a moved atime comes to; reads just go down. */
@@ -216,14 +216,14 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	fd = ref_get(fs, ino, &r);
 	if (fd) {
-		fuse_reply_err(req, -fd);
+		reply_err(req, -fd);
 		return;
 	}
 	fd = open_lower(req, &r, fi->flags);
 	f = fd < 0 ? NULL : file_new(fs, r.node, fd);
 	ref_put(fs, &r);
 	if (!f) {
-		fuse_reply_err(req, fd < 0 ? -fd : ENOMEM);
+		reply_err(req, fd < 0 ? -fd : ENOMEM);
 		if (fd >= 0)
 			close(fd);
 		return;
@@ -273,7 +273,7 @@ static int create_node(struct stackfs *fs, const struct node *dir, int fd,
 	struct lower l;
 	int path_fd, err;
 
-	err = lower_read(&fs->nodes, dir, fd, &l);
+	err = lower_read(&fs->nodes, dir, NULL, fd, &l);
 	if (err)
 		return err;
 	path_fd = node_open(fs, fd, O_PATH | O_CLOEXEC);
@@ -382,7 +382,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	else
 		err = create_named(req, parent, name, mode, fi->flags);
 	if (err)
-		fuse_reply_err(req, -err);
+		reply_err(req, -err);
 }
 
 /*
@@ -412,7 +412,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)ino;
 	if (f && f->writes)
 		err = close_error(fuse_req_userdata(req), f->fd);
-	fuse_reply_err(req, err);
+	reply_err(req, err);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -420,5 +420,5 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)ino;
 	if (file_of(fi))
 		handle_free(fuse_req_userdata(req), &file_of(fi)->handle);
-	fuse_reply_err(req, 0);
+	reply_err(req, 0);
 }

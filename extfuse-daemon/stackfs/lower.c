@@ -25,12 +25,7 @@
 #endif
 #define HFS_SUPER_MAGIC		0x4244		/* fs/hfs/hfs.h */
 #define HFSPLUS_SUPER_MAGIC	0x482b		/* fs/hfsplus/hfsplus_raw.h */
-
-bool lower_native(const struct statfs *sf)
-{
-	return sf->f_type == EXT4_SUPER_MAGIC || sf->f_type == XFS_SUPER_MAGIC ||
-	       sf->f_type == BTRFS_SUPER_MAGIC || sf->f_type == TMPFS_MAGIC;
-}
+#define CONFIGFS_MAGIC		0x62656570	/* fs/configfs/mount.c */
 
 /* @fd may be O_PATH, which answers no ioctl(2). */
 static bool has_casefold_flag(int fd)
@@ -47,9 +42,33 @@ static bool has_casefold_flag(int fd)
 	return flags & FS_CASEFOLD_FL;
 }
 
-bool lower_folds_case(int fd, const struct statfs *sf)
+uint64_t lower_hash(uint64_t hash, const void *bytes, size_t size)
+{
+	const char *at = bytes, *end = at + size;
+	uint64_t word;
+
+	for (; at < end; at += sizeof(word)) {
+		word = 0;
+		memcpy(&word, at, end - at < 8 ? end - at : 8);
+		hash = extfuse_hash_step(hash, word);
+	}
+	return hash;
+}
+
+static unsigned int type_traits(const struct statfs *sf)
 {
 	switch ((uint32_t)sf->f_type) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+		return LOWER_NATIVE | LOWER_SEEKS;
+	case BTRFS_SUPER_MAGIC:
+		/* a listing ends with what was there when it was opened */
+		return LOWER_NATIVE;
+	case FUSE_SUPER_MAGIC:
+		return LOWER_BY_HANDLE;
+	case OVERLAYFS_SUPER_MAGIC:
+		return LOWER_BY_NAME;
 	case MSDOS_SUPER_MAGIC:
 	case EXFAT_SUPER_MAGIC:
 	case NTFS3_SUPER_MAGIC:
@@ -58,9 +77,14 @@ bool lower_folds_case(int fd, const struct statfs *sf)
 	case CIFS_SUPER_MAGIC:
 	case SMB2_SUPER_MAGIC:
 	case SMB_SUPER_MAGIC:
-		return true;
+		return LOWER_FOLDS;
 	}
-	return has_casefold_flag(fd);
+	return 0;
+}
+
+unsigned int lower_traits(int fd, const struct statfs *sf)
+{
+	return type_traits(sf) | (has_casefold_flag(fd) ? LOWER_FOLDS : 0);
 }
 
 /* 1 or 0, without asking the daemon, which may wait for us */
@@ -89,7 +113,7 @@ static int is_extfuse(int fd)
 
 /*
  * Another ExtFUSE mount, or ours once more, may lead back here, and each time
- * round takes a thread.  procfs decides by who asks, which would be root.
+ * round takes a thread.
  */
 static int may_enter(int fd)
 {
@@ -121,16 +145,51 @@ int lower_enter(int dir, const char *name)
 	return err;
 }
 
+/*
+ * The kernel's interfaces: whatever their modes say, many of the files act by the
+ * rights of who opened them, or writes, which would be root's.
+ */
 bool lower_judges_caller(const struct statfs *sf)
 {
-	return sf->f_type == PROC_SUPER_MAGIC;
+	switch ((uint32_t)sf->f_type) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case CGROUP_SUPER_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+	case RDTGROUP_SUPER_MAGIC:
+	case SECURITYFS_MAGIC:
+	case SELINUX_MAGIC:
+	case SMACK_MAGIC:
+	case DEBUGFS_MAGIC:
+	case TRACEFS_MAGIC:
+	case BPF_FS_MAGIC:
+	case CONFIGFS_MAGIC:
+	case EFIVARFS_MAGIC:
+	case BINFMTFS_MAGIC:
+		return true;
+	}
+	return false;
+}
+
+/*
+ * overlayfs without an index: hard links in a lower layer have one number, and are
+ * files of their own as soon as one is changed.  Not even handles differ.
+ */
+static uint64_t name_fid(const struct lower *l, const struct node *dir,
+			 const char *name)
+{
+	uint64_t place[2] = { dir->dev, dir->ino };
+
+	if (!name || l->type == S_IFDIR)
+		return 0;
+	return lower_hash(lower_hash(0, place, sizeof(place)), name,
+			  strlen(name));
 }
 
 /* The mount is asked, which may be slow, only where a name leads into it. */
-int lower_read(const struct nodes *t, const struct node *dir, int fd,
-	       struct lower *l)
+int lower_read(const struct nodes *t, const struct node *dir, const char *name,
+	       int fd, struct lower *l)
 {
-	bool fids = dir && dir->fid;
 	struct statfs sf;
 	struct statx stx;
 
@@ -145,18 +204,17 @@ int lower_read(const struct nodes *t, const struct node *dir, int fd,
 	};
 	if (dir && dir->mnt == l->mnt) {
 		l->limits = dir->limits;
-		l->folds = dir->folds;
-		l->native = dir->native;
+		l->traits = dir->traits;
 	} else if (fstatfs(fd, &sf)) {
 		return -errno;
 	} else {
 		l->limits = sf.f_flags & LOWER_LIMITS & ~t->root_flags;
-		l->folds = lower_folds_case(fd, &sf);
-		l->native = lower_native(&sf);
-		fids = sf.f_type == FUSE_SUPER_MAGIC;
+		l->traits = lower_traits(fd, &sf);
 	}
-	if (fids)
+	if (l->traits & LOWER_BY_HANDLE)
 		l->fid = node_fid(fd);
+	else if ((l->traits & LOWER_BY_NAME) && stx.stx_nlink > 1)
+		l->fid = name_fid(l, dir, name);
 	return 0;
 }
 

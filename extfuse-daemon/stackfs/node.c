@@ -170,8 +170,7 @@ static int node_new(struct nodes *t, int fd, const struct lower *l,
 	n->type = l->type;
 	n->mnt = l->mnt;
 	n->limits = l->limits;
-	n->folds = l->folds;
-	n->native = l->native;
+	n->traits = l->traits;
 	n->fid = l->fid;
 	n->device = device;
 	if (device)
@@ -221,7 +220,7 @@ int nodes_init(struct nodes *t, int root_fd,
 	t->root_fd = root_fd;
 	t->freed = freed;
 	t->user = user;
-	err = lower_read(t, NULL, root_fd, &l);
+	err = lower_read(t, NULL, NULL, root_fd, &l);
 	if (err)
 		return err;
 	/* what it has is what others are measured by */
@@ -360,7 +359,7 @@ uint64_t nodes_ino(const struct nodes *t, dev_t dev, ino_t ino)
 static void node_publish(struct nodes *t, struct node *n)
 {
 	cache_node_add(t->cache, n->id);
-	if (S_ISDIR(n->type) && n->native)
+	if (S_ISDIR(n->type) && (n->traits & LOWER_SEEKS))
 		cache_put_opendir(t->cache, n->id);
 }
 

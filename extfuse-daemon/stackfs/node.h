@@ -65,11 +65,10 @@ struct node_device {
  * @limits:	what that forbids and the lower root's does not: ST_NOSUID,
  *		ST_NODEV, ST_NOEXEC.  An inode that can be reached with and
  *		without them is several nodes (lower.c).
- * @folds:	a directory in which two names may be one: no name is cached
- * @native:	its file system is one of lower_native()
+ * @traits:	what its file system is like, enum lower_traits
  * @linked:	has or had other names, which may be nodes of their own: with @fid
- * @fid:	on a FUSE file system, which may show several with the same numbers,
- *		what the file handle comes to; 0 elsewhere
+ * @fid:	where several inodes may have the same numbers, by what else they are
+ *		told apart (lower.c); 0 elsewhere
  * @device:	where @handle is opened, NULL: at the lower root or nowhere
  * @handle:	file handle, kept since @fd was first closed
  * @backing_id:	passthrough: the kernel's number of the lower file (backing.c)
@@ -96,8 +95,7 @@ struct node {
 	ino_t ino;
 	uint64_t mnt;
 	unsigned long limits;
-	bool folds;
-	bool native;
+	unsigned int traits;
 	atomic_bool linked;
 	uint64_t fid;
 	struct node *hash_next;
@@ -117,8 +115,7 @@ struct lower {
 	mode_t type;
 	uint64_t mnt;
 	unsigned long limits;
-	bool folds;
-	bool native;
+	unsigned int traits;
 	uint64_t fid;
 };
 
@@ -233,13 +230,29 @@ void node_unpin(void *nodes, uint64_t id);
 struct fuse_attr;
 struct statfs;
 
-/** lower_native() - is it a file system that closes files without an error, lists
- *  all extended attributes, and whose positions in a directory mean the same for
- *  everybody who opens it? */
-bool lower_native(const struct statfs *sf);
+/**
+ * enum lower_traits - what is known of some file systems
+ * @LOWER_NATIVE:	closes files without an error and lists all extended
+ *			attributes; an open inode keeps its number
+ * @LOWER_SEEKS:	positions in a directory, and its end, are the same for
+ *			everybody who opens it, whenever that was
+ * @LOWER_FOLDS:	two names in a directory may be one: none is cached
+ * @LOWER_BY_HANDLE:	may show several inodes with one number, which have
+ *			handles of their own
+ * @LOWER_BY_NAME:	likewise, hard links, without such handles
+ */
+enum lower_traits {
+	LOWER_NATIVE = 1 << 0,
+	LOWER_SEEKS = 1 << 1,
+	LOWER_FOLDS = 1 << 2,
+	LOWER_BY_HANDLE = 1 << 3,
+	LOWER_BY_NAME = 1 << 4,
+};
 
-/** lower_folds_case() - may a name there be another one, too, in other letters? */
-bool lower_folds_case(int fd, const struct statfs *sf);
+/** lower_traits() - of the file system of @fd, or of the directory */
+unsigned int lower_traits(int fd, const struct statfs *sf);
+/** lower_hash() - add bytes to a hash */
+uint64_t lower_hash(uint64_t hash, const void *bytes, size_t size);
 /** lower_judges_caller() - does it look at the process that asks, which is us? */
 bool lower_judges_caller(const struct statfs *sf);
 /** lower_enter() - open what is mounted on a name, O_PATH
@@ -247,9 +260,9 @@ bool lower_judges_caller(const struct statfs *sf);
 int lower_enter(int dir, const char *name);
 /** lower_read() - which inode @fd is
  *  @dir: in which it was found, NULL for the root, whose limits are for
- *  @t->root_flags, 0 until then */
-int lower_read(const struct nodes *t, const struct node *dir, int fd,
-	       struct lower *l);
+ *  @t->root_flags, 0 until then; @name: by which, NULL: it is new */
+int lower_read(const struct nodes *t, const struct node *dir, const char *name,
+	       int fd, struct lower *l);
 /** lower_restrict() - take from attributes what the node's mount forbids */
 void lower_restrict(const struct node *n, struct fuse_attr *a);
 

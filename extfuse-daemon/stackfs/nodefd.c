@@ -42,16 +42,12 @@ static int handle_get(int fd, union handle_space *u, int flags)
 uint64_t node_fid(int fd)
 {
 	union handle_space u;
-	uint64_t hash, word;
-	unsigned int i;
+	uint64_t hash;
 
 	if (handle_get(fd, &u, 0) && handle_get(fd, &u, AT_HANDLE_FID))
 		return 1;
-	hash = extfuse_hash_step(0, u.h.handle_type);
-	for (i = 0; i < u.h.handle_bytes; i += sizeof(word)) {
-		memcpy(&word, u.h.f_handle + i, sizeof(word));
-		hash = extfuse_hash_step(hash, word);
-	}
+	hash = lower_hash(extfuse_hash_step(0, u.h.handle_type), u.h.f_handle,
+			  u.h.handle_bytes);
 	return hash ? hash : 1;
 }
 
@@ -142,16 +138,31 @@ void node_fd_put(struct node *n)
 	atomic_fetch_sub(&n->fd_users, 1);
 }
 
+/*
+ * An open inode keeps its number, but for one that is a server's, as in NFS: who
+ * has it open there, that has none.
+ */
+static bool open_same(const struct node *n, int open_fd, int fd)
+{
+	union handle_space a, b;
+
+	return (n->traits & LOWER_NATIVE) || handle_get(open_fd, &a, 0) ||
+	       handle_get(fd, &b, 0) || handle_equal(&a.h, &b.h);
+}
+
 bool node_fd_same(struct nodes *t, struct node *n, int fd, uint64_t mnt)
 {
 	pthread_mutex_t *stripe = node_stripe(t, n->index);
+	int open_fd;
 	struct file_handle *h;
 	bool same = true;
 
 	pthread_mutex_lock(stripe);
-	if (atomic_load(&n->fd) >= 0) {
-		/* An open inode keeps its number. */
-		close(fd);
+	open_fd = atomic_load(&n->fd);
+	if (open_fd >= 0) {
+		same = open_same(n, open_fd, fd);
+		if (same)
+			close(fd);
 	} else {
 		h = handle_read(fd);
 		same = h && n->handle && handle_equal(h, n->handle);

@@ -95,6 +95,36 @@ t_bits_go()
 	done
 }
 
+# One that was set below while the file was open for writing, too.  Stock FUSE
+# takes the mode that it knew then for the one before a write.
+t_bits_from_below_go()
+{
+	local mode how ways='ftruncate fallocate copy' pids pid
+	! extfuse || ways+=' write append pwritev sendfile'
+	echo 0123456789 > "$L/d/from"
+	for mode in passthrough nopassthrough writeback; do
+		down
+		mnt $mode,attr_timeout=1
+		pids=()
+		for how in $ways; do
+			echo 0123456789 > "$L/d/$mode.$how"
+			chown $USER1 "$L/d/$mode.$how"
+			(cd "$M/d" && STOP=1 exec setpriv --reuid $USER1 --regid $GROUP1 --clear-groups \
+				"$T/fsop" change $how $mode.$how) &
+			pids+=($!)
+		done
+		for pid in "${pids[@]}"; do
+			until grep -q '^State:.T' "/proc/$pid/status"; do sleep 0.05; done
+		done
+		chown 0 "$L/d/$mode".*
+		chmod 4755 "$L/d/$mode".*
+		sleep 1.2 # attr_timeout
+		kill -CONT "${pids[@]}"
+		wait "${pids[@]}"
+		eq "$mode $(find "$L/d" -name "$mode.*" -perm /6000)" "$mode "
+	done
+}
+
 t_suid_binaries()
 {
 	cp /usr/bin/id "$L/d/id"
@@ -248,27 +278,111 @@ t_unlisted_attributes()
 	eq "$(getfattr --only-values -n user.unlisted "$M/f")" there
 }
 
-# procfs lets a process do what it may do itself, and the daemon is root
-t_procfs()
+# Files that act by the rights of whoever opens or writes them: the daemon is root
+t_kernel_interfaces()
 {
-	local pid
+	local pid type
 	pid=$(daemon)
-	mkdir "$L/d/proc"
-	mount -t proc none "$L/d/proc"
+	mkdir "$L/d/sub"
+	mount -t proc none "$L/d/sub"
 	ls "$M/d" > /dev/null
-	fails 1 other readlink "$L/d/proc/$pid/exe"
-	fails 1 other readlink "$M/d/proc/$pid/exe"
-	fails 1 other dd if="$M/d/proc/self/mem" count=0
-	umount "$L/d/proc"
-	ls "$M/d/proc"
-	# a file of it
+	fails 1 other readlink "$L/d/sub/$pid/exe"
+	fails 1 other readlink "$M/d/sub/$pid/exe"
+	fails 1 other dd if="$M/d/sub/self/mem" count=0
+	umount "$L/d/sub"
+	ls "$M/d/sub"
+	for type in sysfs cgroup2 debugfs tracefs securityfs configfs bpf binfmt_misc; do
+		mkdir "$L/d/$type"
+		mount -t $type none "$L/d/$type" || continue
+		echo "$type" >> "$T/types"
+		fails 2 ls "$M/d/$type"
+		umount "$L/d/$type"
+	done
+	[ "$(wc -l < "$T/types")" -ge 3 ]
+	# a file of one
+	rmdir "$L/d/sub"
 	: > "$L/d/sub"
 	mount --bind /proc/1/environ "$L/d/sub"
 	fails 1 cat "$M/d/sub"
 	umount "$L/d/sub"
 	down
 	fails 32 "$MOUNT" /proc "$M" -o "$OPTS" 2> "$T/said"
-	grep -q "^mount.extfuse: /proc: procfs" "$T/said"
+	grep -q "^mount.extfuse: /proc: an interface of the kernel (type 0x9fa0)" "$T/said"
+	mnt
+}
+
+# A server below that does not know an operation says so of its files, not of ours
+t_unknown_operations()
+{
+	echo 1 > "$L/d/own"
+	strange "$L/d/sub"
+	fails 1 bash -c "echo x > $M/d/sub/f"
+	fails 1 bash -c "echo x > $M/d/sub/new"
+	mkdir "$L/d/sub/x" 2>&1 | grep 'not implemented'
+	mkdir "$M/d/sub/x" 2>&1 | grep 'not implemented'
+	echo 22 > "$M/d/own"
+	echo 3 >> "$M/d/own"
+	truncate -s 3 "$M/d/own"
+	eq "$(cat "$L/d/own")" 22
+	eq "$(cat "$M/d/sub/f")" lower
+	# one open is one request still
+	extfuse || "$STAT" --json "$M" | jq -e '.ops.OPEN.upcall >= 4'
+}
+
+# Errors that only NFS has: whoever asks would wait for ever
+t_errors_of_nfs()
+{
+	printf '%s\n' '#include <errno.h>' '#include <string.h>' '#include <sys/types.h>' \
+		'int mkdirat(int d, const char *n, mode_t m) { (void)d; (void)m; errno = strcmp(n, "b") ? 524 : 526; return -1; }' > "$T/nfs.c"
+	${CC:-cc} -shared -fPIC -o "$T/nfs.so" "$T/nfs.c"
+	down
+	LD_PRELOAD="$(ldd "$MOUNT" | awk '/libasan/ { print $3 }') $T/nfs.so" mnt
+	timeout 10 mkdir "$M/d/a" 2>&1 | grep 'not supported'
+	timeout 10 mkdir "$M/d/b" 2>&1 | grep 'Input/output error'
+}
+
+# overlayfs has two files where its lower layer has two names of one
+t_links_of_a_layer()
+{
+	local i
+	mkdir "$T/lay" "$L/d/sub"
+	below "$T/lay" -t tmpfs none
+	mkdir "$T/lay"/{low,up,work}
+	for i in 1 2 3 4; do echo old > "$T/lay/low/a$i"; ln "$T/lay/low/a$i" "$T/lay/low/b$i"; done
+	mount -t overlay -o "lowerdir=$T/lay/low,upperdir=$T/lay/up,workdir=$T/lay/work,index=off" none "$L/d/sub"
+	eq "$(stat -c %h "$M/d/sub"/[ab]1 | xargs)" "2 2"
+	cat "$M/d/sub"/* > /dev/null
+	echo new > "$M/d/sub/b1"
+	eq "$(cat "$M/d/sub"/[ab]1 "$L/d/sub"/[ab]1 | xargs)" "old new old new"
+	chown -R $USER1 "$M/d/sub"
+	eq "$(stat -c %u "$L/d/sub"/* | uniq -c | xargs)" "8 $USER1"
+	rm "$M/d/sub/a2"
+	eq "$(cat "$M/d/sub/b2")" old
+	mv "$M/d/sub/a3" "$M/d/sub/c3"
+	echo newer > "$M/d/sub/c3"
+	eq "$(cat "$M/d/sub"/[bc]3 "$L/d/sub"/[bc]3 | xargs)" "old newer old newer"
+	# a new one is one file, met by either name
+	ln "$M/d/sub/a4" "$M/d/sub/d4"
+	exec 8< "$M/d/sub/a4"
+	echo longest > "$M/d/sub/d4"
+	eq "$(cat <&8) $(stat -c '%s %h' "$M/d/sub/a4")" "$(cat "$L/d/sub/a4") $(stat -c '%s %h' "$L/d/sub/a4")"
+	exec 8<&-
+}
+
+# A server that opens with the caller's rights, and the flags that it is told
+t_server_below()
+{
+	mkdir "$T/srv"
+	echo text > "$T/srv/f"
+	chmod 666 "$T/srv/f"
+	down
+	mergerfs -o allow_other,nonempty "$T/srv" "$L"
+	mnt
+	eq "$(other cat "$M/f")" text
+	other sh -c "cat $M/f; echo more >> $M/f; cat $M/f" > /dev/null
+	eq "$(cat "$T/srv/f" | xargs)" "text more"
+	down
+	umount "$L"
 	mnt
 }
 

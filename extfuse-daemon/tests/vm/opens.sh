@@ -113,6 +113,22 @@ test_positions_that_end_with_the_open() {
 	[[ -z $why ]]
 }
 
+# btrfs ends a listing with what was there when it was opened
+test_ends_that_go_with_the_open() {
+	truncate -s 128M /scratch/btrfs && mkfs.btrfs -q /scratch/btrfs && mount -o loop /scratch/btrfs "$lower" ||
+		fail "no btrfs" || return
+	mkdir "$lower/d" && (cd "$lower/d" && seq 1000 | xargs touch)
+	xmount || return
+	timeout 60 python3 -c 'import os, sys
+for e in os.scandir(sys.argv[1]): os.rename(e.path, e.path + ".bak")' "$mnt/d" ||
+		fail "exit status $?: $(ls "$lower/d" | tail -n 1)"
+	[[ $(ls "$lower/d" | grep -c '^[0-9]*\.bak$') == 1000 ]] || fail "${why:-$(ls "$lower/d" | grep -m 3 bak.bak)}"
+	umount "$mnt"
+	lower_umount "$lower"
+	rm /scratch/btrfs
+	[[ -z $why ]]
+}
+
 test_what_is_removed_goes() {
 	local i n
 	xmount || return
