@@ -824,9 +824,11 @@ t_remount_many()
 
 t_killed()
 {
-	local err
-	kill -KILL "$(daemon)"
-	gone
+	local err pid
+	pid=$(daemon)
+	kill -KILL "$pid"
+	# its command line goes before its descriptors
+	timeout 10 tail -s 0.05 -f --pid="$pid" /dev/null
 	err=$(ls "$M/d" 2>&1) && exit 1
 	[[ $err == *"not connected"* ]] || { echo "$err"; exit 1; }
 	err=$("$STAT" "$M" 2>&1) && exit 1
