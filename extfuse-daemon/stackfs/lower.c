@@ -84,7 +84,11 @@ static unsigned int type_traits(const struct statfs *sf)
 
 unsigned int lower_traits(int fd, const struct statfs *sf)
 {
-	return type_traits(sf) | (has_casefold_flag(fd) ? LOWER_FOLDS : 0);
+	unsigned int traits = type_traits(sf);
+
+	if (!(traits & LOWER_FOLDS) && has_casefold_flag(fd))
+		traits |= LOWER_FOLDS;
+	return traits;
 }
 
 /* 1 or 0, without asking the daemon, which may wait for us */
