@@ -12,4 +12,7 @@ failed=0
 "$top/tools/stress-mutations" run || failed=1
 "$top/tools/stress" --seed "$seed" --ops "$ops" || failed=1
 "$top/tools/stress" --seed "$((seed + 1000))" --ops "$ops" --procs 4 || failed=1
+# plain FUSE on this kernel, as the benchmark has it
+EXTFUSE_STRESS_OPTIONS=extfuse=off \
+	"$top/tools/stress" --seed "$((seed + 2000))" --ops "$ops" --procs 4 {pt,npt}:{0,1,3600}:16 || failed=1
 exit $failed
