@@ -50,7 +50,7 @@ static void backing_keep(struct stackfs *fs, const struct file *f)
 {
 	struct node *n = f->node;
 
-	if (!n->backing_id || f->writes || !fs->cache ||
+	if (!n->backing_id || f->flushes || !fs->cache ||
 	    atomic_load(&kept) >= MAX_KEPT)
 		return;
 	atomic_fetch_add(&kept, 1);

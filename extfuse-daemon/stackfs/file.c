@@ -44,8 +44,9 @@ static void file_destroy(struct stackfs *fs, struct handle *h)
 {
 	struct file *f = (struct file *)h;
 
+	locks_release(fs, f);
 	backing_detach(fs, f);
-	if (f->writes)
+	if (f->flushes)
 		cache_writers(fs->cache, f->node->id, -1);
 	close(f->fd);
 	node_put(&fs->nodes, f->node);
@@ -64,7 +65,8 @@ static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
 	f->writes = (flags & O_ACCMODE) != O_RDONLY;
 	f->appends = flags & O_APPEND;
 	f->node = node_get(&fs->nodes, n->id);
-	if (f->writes)
+	f->flushes = f->writes || fs->locks;
+	if (f->flushes)
 		cache_writers(fs->cache, n->id, 1);
 	backing_attach(fs, f);
 	handle_add(fs, &f->handle, file_destroy);
@@ -73,10 +75,13 @@ static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
 
 /*
  * C6: FLUSH is worth a trip only where the lower close may have something to
- * report.  Nothing was written through a file that is open for reading.
+ * report, which it has not of a file that is open for reading, or where it gives
+ * up locks.
  */
-static uint32_t flush_flag(const struct file *f)
+static uint32_t flush_flag(const struct stackfs *fs, const struct file *f)
 {
+	if (fs->locks)
+		return 0;
 	return !f->writes || (f->node->traits & LOWER_NATIVE) ? FOPEN_NOFLUSH : 0;
 }
 
@@ -94,7 +99,7 @@ static struct fuse_open_out file_open_out(const struct stackfs *fs,
 {
 	return (struct fuse_open_out) {
 		.fh = (uintptr_t)f,
-		.open_flags = flush_flag(f) | passthrough_flags(fs, f),
+		.open_flags = flush_flag(fs, f) | passthrough_flags(fs, f),
 		.padding = f->backing_id,	/* its name since Linux 6.9 */
 	};
 }
@@ -406,12 +411,15 @@ static int close_error(struct stackfs *fs, int fd)
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct stackfs *fs = fuse_req_userdata(req);
 	struct file *f = file_of(fi);
 	int err = 0;
 
 	(void)ino;
+	if (f)
+		locks_flush(fs, f, fi->lock_owner);
 	if (f && f->writes)
-		err = close_error(fuse_req_userdata(req), f->fd);
+		err = close_error(fs, f->fd);
 	reply_err(req, err);
 }
 

@@ -122,7 +122,7 @@ static int start(struct stackfs *fs)
 		err = watch_guard(fs);
 	if (err)
 		return err;
-	if (nodes_reaper_start(&fs->nodes) || signals_start(fs) ||
+	if (nodes_reaper_start(&fs->nodes) || signals_start(fs) || locks_start(fs) ||
 	    (fs->opts.watch && watch_start(fs))) {
 		log_err("cannot start threads");
 		return EXIT_SYSTEM;
@@ -135,6 +135,7 @@ static void finish(struct stackfs *fs)
 {
 	session_unmount(fs);
 	watch_stop(fs);
+	locks_stop(fs);
 	handles_free(fs);
 	nodes_reaper_stop(&fs->nodes);
 	if (fs->se)

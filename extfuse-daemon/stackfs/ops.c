@@ -2,8 +2,8 @@
 /*
  * The table of operations, and what is agreed on with the kernel.
  *
- * Locks are not here: the kernel keeps them, for all users of the mount.  Nor
- * is ACCESS: with default_permissions the kernel decides by mode and ACL (C7).
+ * ACCESS is not here: with default_permissions the kernel decides by mode and ACL
+ * (C7).  Locks are kept by the kernel unless lock=lower.
  */
 #include "stackfs.h"
 
@@ -22,6 +22,8 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
 		want |= FUSE_CAP_CACHE_SYMLINKS;
 	if (fs->opts.writeback)
 		want |= FUSE_CAP_WRITEBACK_CACHE;
+	if (fs->opts.lock_lower)
+		want |= FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS;
 	/*
 	 * Exactly these: libfuse's own choice has HANDLE_KILLPRIV, by which the
 	 * kernel would leave it to us to clear setuid bits.
@@ -65,4 +67,7 @@ const struct fuse_lowlevel_ops stackfs_ops = {
 	.getxattr = op_getxattr,
 	.listxattr = op_listxattr,
 	.removexattr = op_removexattr,
+	.getlk = op_getlk,
+	.setlk = op_setlk,
+	.flock = op_flock,
 };

@@ -142,6 +142,13 @@ static int parse_extfuse(struct options *o, const char *arg, const char *value)
 	return 0;
 }
 
+static int parse_lock(struct options *o, const char *arg, const char *value)
+{
+	o->lock_lower = !strcmp(value, "lower");
+	return o->lock_lower || !strcmp(value, "mount") ? 0 :
+	       bad_value(arg, "not one of mount, lower");
+}
+
 static int parse_object(struct options *o, const char *arg, const char *value)
 {
 	if (*value != '/')
@@ -179,6 +186,8 @@ static int parse_value(struct options *o, const char *arg)
 		return parse_timeout(arg, value, &o->negative_timeout);
 	if (!strncmp(arg, "max_entries=", len))
 		return parse_entries(o, arg, value);
+	if (!strncmp(arg, "lock=", len))
+		return parse_lock(o, arg, value);
 	return parse_unknown(o, arg);
 }
 
@@ -342,6 +351,7 @@ void opts_usage(FILE *f)
 	      "  negative_timeout=SECONDS  likewise names that do not exist (3600)\n"
 	      "  watch                  see changes made in LOWER itself at once\n"
 	      "  max_entries=NUMBER     names and nodes that the kernel may know (131072)\n"
+	      "  lock=mount|lower       whether locks are the lower file's, too (mount)\n"
 	      "  noallow_other          root only\n"
 	      "  foreground, debug      do not go to the background; log requests\n"
 	      "and the options of mount(8) that suit any file system.\n"

@@ -44,6 +44,7 @@ struct options {
 	int passthrough;
 	bool writeback;
 	bool watch;
+	bool lock_lower;
 	bool allow_other;
 	bool foreground;
 	bool debug;
@@ -90,6 +91,7 @@ struct watch {
 #define STACKFS_THREADS 10	/* that answer requests */
 
 struct dirhandle;
+struct locks;
 
 /**
  * struct stackfs - one mounted file system
@@ -109,6 +111,7 @@ struct dirhandle;
  * @st_flags:	ST_* of the lower mount
  * @splice:	files of the lower root's device may be spliced from (io.c)
  * @handles:	open files and directories
+ * @locks:	that are the lower files' (lock.c), NULL: the kernel keeps them
  * @streams:	directories that are read without being open (dir.c)
  * @ops:	requests that reached the daemon, by opcode
  */
@@ -136,6 +139,7 @@ struct stackfs {
 	bool splice;
 	pthread_mutex_t handles_lock;
 	struct handle *handles;
+	struct locks *locks;
 	struct dirhandle *streams[STACKFS_STREAMS];
 	unsigned int stream_hand;
 	_Atomic uint64_t ops[STACKFS_MAX_OPS];
@@ -236,13 +240,15 @@ void handles_free(struct stackfs *fs);
 
 /* backing.c */
 
-/* An open file; @backing_id 0: its data goes through the daemon; @appends: @fd
- * is open for appending, as the lower file is good for nothing else */
+/* An open file; @backing_id 0: its data goes through the daemon; @flushes: the
+ * daemon must hear of FLUSH; @appends: @fd is open for appending, as the lower file
+ * is good for nothing else */
 struct file {
 	struct handle handle;
 	int fd;
 	int32_t backing_id;
 	bool writes;
+	bool flushes;
 	bool appends;
 	struct node *node;
 };
@@ -274,6 +280,17 @@ int node_open(struct stackfs *fs, int node_fd, int flags);
 int file_fd_get(struct stackfs *fs, fuse_ino_t ino,
 		const struct fuse_file_info *fi);
 void file_fd_put(const struct fuse_file_info *fi, int fd);
+
+/* lock.c */
+
+/** locks_start() - after fork: 0 or -errno; locks_stop() when no request is answered
+ *  any more */
+int locks_start(struct stackfs *fs);
+void locks_stop(struct stackfs *fs);
+/** locks_flush() - @owner has closed the file: his POSIX locks go */
+void locks_flush(struct stackfs *fs, const struct file *f, uint64_t owner);
+/** locks_release() - the file is closed for good: all that came by it go */
+void locks_release(struct stackfs *fs, const struct file *f);
 
 /* io.c */
 
@@ -411,6 +428,12 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		 size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+	      struct flock *range);
+void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+	      struct flock *range, int sleep);
+void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
 
 extern const struct fuse_lowlevel_ops stackfs_ops;
 

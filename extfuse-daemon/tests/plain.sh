@@ -389,6 +389,114 @@ t_locks()
 	both 'flock l true && (flock -n 9 && ! flock -n l true && echo held) 9> l'
 }
 
+# The same steps on one file by two ways: of the mount and below it, or both of a plain directory
+locks_script()
+{
+	cat > "$T/locks" <<-'EOP'
+		import errno, fcntl, os, select, signal, struct, sys, time
+		F = 'hhqqi'
+		def lock(fd, kind, wait, start=0, length=0, what=fcntl.F_WRLCK):
+		    if kind == 'flock':
+		        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+		    else:
+		        cmd = {'posix': (fcntl.F_SETLK, fcntl.F_SETLKW), 'ofd': (37, 38)}[kind][wait]
+		        fcntl.fcntl(fd, cmd, struct.pack(F, what, 0, start, length, 0))
+		a, b = sys.argv[1:]
+		class Hold:   # a process that locks, says how that went, and holds it until it is ended
+		    def __init__(s, kind, path, start=0, length=0, wait=0):
+		        (r, said), (go, s.go) = os.pipe(), os.pipe()
+		        s.pid = os.fork()
+		        if not s.pid:
+		            for fd in range(3, 256):
+		                if fd not in (said, go):
+		                    try: os.close(fd)
+		                    except OSError: pass
+		            try:
+		                lock(os.open(path, os.O_RDWR), kind, wait, start, length)
+		                os.write(said, b'held\n')
+		            except OSError as e:
+		                os.write(said, errno.errorcode[e.errno].encode())
+		            os.close(said); os.read(go, 1); os._exit(0)
+		        os.close(go); os.close(said)
+		        s.r = os.fdopen(r)
+		        s.said = None if wait else s.hear()
+		    def hear(s): return s.r.readline().strip()
+		    def end(s): os.close(s.go); return s.reap()
+		    def kill(s, sig=signal.SIGKILL): os.kill(s.pid, sig); n = s.reap(); os.close(s.go); return n
+		    def reap(s): return os.waitstatus_to_exitcode(os.waitpid(s.pid, 0)[1])
+		def once(kind, path, *range):
+		    h = Hold(kind, path, *range); h.end(); return h.said
+		def soon(kind, path, *range):   # the last close may be a moment behind
+		    for i in range_(100):
+		        said = once(kind, path, *range)
+		        if said == 'held': break
+		        time.sleep(.02)
+		    return said
+		range_ = range
+		for kind in 'posix', 'ofd', 'flock':
+		    for x, y in (a, b), (b, a), (a, a):
+		        h = Hold(kind, x)
+		        print(kind, h.said, once(kind, y))
+		        h.end(); print(soon(kind, y))
+		        h = Hold(kind, x); h.kill(); print('killed', soon(kind, y))
+		        h = Hold(kind, x)
+		        w = Hold(kind, y, wait=1); time.sleep(.1); h.end(); print('waited', w.hear()); w.end()
+		        h = Hold(kind, x)
+		        w = Hold(kind, y, wait=1); time.sleep(.1); print('waiter', w.kill(signal.SIGTERM))
+		        h.end(); print(soon(kind, y))
+		h = Hold('posix', a, 0, 10)
+		print(once('posix', b, 10, 10), once('posix', b, 5, 10), once('posix', a, 10, 10), once('posix', a, 5, 10)); h.end()
+		fd = os.open(a, os.O_RDWR)
+		lock(fd, 'posix', 0, 0, 10); lock(fd, 'posix', 0, 0, 5, fcntl.F_UNLCK)
+		print('parts', once('posix', b, 0, 5), once('posix', b, 4, 5))
+		os.close(os.open(a, os.O_RDONLY)); print('closed', soon('posix', b)); os.close(fd)
+		fd = os.open(a, os.O_RDWR); d = os.dup(fd); lock(fd, 'ofd', 0); os.close(fd)
+		print('dup', once('posix', b)); os.close(d); print('dup closed', soon('posix', b))
+		ro = os.open(a, os.O_RDONLY); lock(ro, 'posix', 0, 0, 0, fcntl.F_RDLCK); print('read', once('posix', b))
+		try: lock(ro, 'posix', 0)
+		except OSError as e: print(errno.errorcode[e.errno])
+		os.close(ro)
+		for x, y in (a, a), (b, a):
+		    h = Hold('posix', x); fd = os.open(y, os.O_RDWR)
+		    said = struct.unpack(F, fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack(F, fcntl.F_WRLCK, 0, 0, 0, 0)))
+		    print('getlk', said[0], said[4] == h.pid); h.end(); os.close(fd)
+		h = Hold('flock', b)
+		many = [Hold('flock', a, wait=1) for i in range(15)]
+		time.sleep(.5); os.stat(a); os.listdir(os.path.dirname(a)); print('alive')
+		h.end(); n = 0
+		while many:
+		    said = [w for w in many if select.select([w.r], [], [], 0)[0]]
+		    for w in said: n += w.hear() == 'held'; w.end(); many.remove(w)
+		    time.sleep(.01)
+		print('in turn', n)
+	EOP
+}
+
+t_locks_below()
+{
+	locks_script
+	down
+	mnt lock=lower
+	echo 1 > "$L/d/f"
+	echo 1 > "$R/d/f"
+	timeout 120 python3 "$T/locks" "$R/d/f" "$R/d/f" > "$T/want"
+	timeout 120 python3 "$T/locks" "$M/d/f" "$L/d/f" > "$T/got"
+	diff "$T/want" "$T/got"
+	# SQLite's, of rows by one way and by the other
+	timeout 60 python3 - "$M/d/db" "$L/d/db" <<-'EOP'
+		import sqlite3, sys
+		a, b = (sqlite3.connect(p, timeout=0, isolation_level=None) for p in sys.argv[1:])
+		a.execute('create table t(x)')
+		a.execute('begin immediate'); a.execute('insert into t values (1)')
+		try: b.execute('begin immediate'); sys.exit('two writers')
+		except sqlite3.OperationalError as e: assert 'locked' in str(e), e
+		a.execute('commit')
+		b.execute('insert into t values (2)')
+		assert a.execute('select count(*) from t').fetchone() == (2,)
+	EOP
+	fails 1 "$MOUNT" -f "$L" "$M" -o "$OPTS,lock=both"
+}
+
 # --- extended attributes, ACLs -------------------------------------------
 
 t_xattrs()
