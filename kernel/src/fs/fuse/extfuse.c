@@ -2,14 +2,12 @@
 /*
  * ExtFUSE: the FUSE driver asks a BPF program before it asks the daemon.
  *
- * The program belongs to the connection: it comes with the INIT reply and goes
- * when the connection is aborted, by umount or by the end of the daemon.
+ * The program belongs to the connection, and goes at the latest when that is
+ * aborted, by umount or by the end of the daemon.  How it comes is not known here.
  */
 #include "fuse_i.h"
 #include "extfuse.h"
 
-#include <linux/bpf.h>
-#include <linux/capability.h>
 #include <linux/extfuse.h>
 #include <linux/highmem.h>
 #include <linux/kobject.h>
@@ -48,13 +46,11 @@ u64 extfuse_init_in(struct fuse_mount *fm, struct fuse_init_in *in)
 }
 
 /**
- * extfuse_load_prog() - attach the program that an INIT reply names
+ * extfuse_load_prog() - the INIT reply agrees on ExtFUSE
  * @fm: the mount, whose connection is not yet initialized
  * @out: the INIT reply
  *
- * Runs in the context of whoever wrote the reply, and takes the program from
- * that task's file descriptors: a fd that is not the daemon's own means
- * nothing here (K5).  A failure leaves plain FUSE; the daemon learns of it by
+ * A failure leaves plain FUSE; the daemon learns of it by
  * EXTFUSE_DEV_IOC_STATUS (K4).
  *
  * A file that was seen to have no security.capability is not asked again at
@@ -64,52 +60,62 @@ u64 extfuse_init_in(struct fuse_mount *fm, struct fuse_init_in *in)
 void extfuse_load_prog(struct fuse_mount *fm, struct fuse_init_out *out)
 {
 	struct fuse_conn *fc = fm->fc;
-	struct bpf_prog *prog;
 	int err;
 
 	BUILD_BUG_ON(sizeof(*out) != EXTFUSE_INIT_WORD_OFFSET + sizeof(u32));
-	err = -EPERM;
-	if (!extfuse_allowed(fc) || !bpf_capable())
-		goto fail;
-	err = -EPROTO;
-	if (out->minor < EXTFUSE_MIN_MINOR)
-		goto fail;
-	prog = extfuse_prog_get(*extfuse_init_word(out));
-	err = PTR_ERR_OR_ZERO(prog);
+	if (!extfuse_allowed(fc))
+		err = -EPERM;
+	else if (out->minor < EXTFUSE_MIN_MINOR)
+		err = -EPROTO;
+	else
+		err = extfuse_init_prog(fc, *extfuse_init_word(out));
+	fc->extfuse_error = err;
 	if (err)
-		goto fail;
+		return;
+	fc->extfuse_agreed = true;
+	fm->sb->s_flags |= SB_NOSEC;
+}
+
+/**
+ * extfuse_attach() - have a program asked from now on
+ * @fc: the connection
+ * @prog: the program, which is the connection's on success
+ *
+ * Return: false when the connection has ended, or has a program
+ */
+bool extfuse_attach(struct fuse_conn *fc, struct extfuse_prog *prog)
+{
+	bool done = false;
 
 	/* fuse_abort_conn() clears connected first and unloads under the lock */
 	spin_lock(&fc->lock);
 	if (fc->connected && !rcu_access_pointer(fc->extfuse_prog)) {
 		rcu_assign_pointer(fc->extfuse_prog, prog);
-		prog = NULL;
+		done = true;
 	}
 	spin_unlock(&fc->lock);
-	if (!prog) {
-		fm->sb->s_flags |= SB_NOSEC;
-		return;
-	}
-	bpf_prog_put(prog);
-	err = -ENOTCONN;
-fail:
-	fc->extfuse_error = err;
+	return done;
 }
 
 /**
  * extfuse_unload_prog() - detach the program, if there is one
  * @fc: the connection
  *
- * Requests that run it now go on safely: the program is freed after an RCU
- * grace period.
+ * Requests that run it now go on safely: see struct extfuse_prog.
  */
 void extfuse_unload_prog(struct fuse_conn *fc)
 {
-	struct bpf_prog *prog;
+	void (*release)(struct extfuse_prog *prog) = NULL;
+	struct extfuse_prog *prog;
 
+	/* one that is another's to release may go as soon as it is not here */
+	rcu_read_lock();
 	prog = unrcu_pointer(xchg(&fc->extfuse_prog, RCU_INITIALIZER(NULL)));
 	if (prog)
-		bpf_prog_put(prog);
+		release = prog->release;
+	rcu_read_unlock();
+	if (release)
+		release(prog);
 }
 
 static void extfuse_fill_name(struct extfuse_kern *k, struct fuse_args *args,
@@ -218,7 +224,7 @@ bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
 	const struct extfuse_op *op;
 	struct extfuse_kern k;
 	bool rejected = false;
-	struct bpf_prog *prog;
+	struct extfuse_prog *prog;
 	int verdict = EXTFUSE_UPCALL;
 	void *page;
 
@@ -266,7 +272,7 @@ static int extfuse_io(struct inode *inode, struct extfuse_kern *k, u32 opcode,
 	struct fuse_conn *fc = get_fuse_conn(inode);
 	int verdict = EXTFUSE_PASSTHRU;
 	bool rejected = false;
-	struct bpf_prog *prog;
+	struct extfuse_prog *prog;
 
 	rcu_read_lock();
 	prog = rcu_dereference(fc->extfuse_prog);

@@ -13,6 +13,8 @@
 
 u64 extfuse_init_in(struct fuse_mount *fm, struct fuse_init_in *in);
 void extfuse_load_prog(struct fuse_mount *fm, struct fuse_init_out *out);
+int extfuse_init_prog(struct fuse_conn *fc, u32 fd);
+bool extfuse_attach(struct fuse_conn *fc, struct extfuse_prog *prog);
 void extfuse_unload_prog(struct fuse_conn *fc);
 bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
 			  ssize_t *ret);
@@ -67,7 +69,7 @@ static inline void extfuse_accessed(struct file *file, bool publish)
 /* Take our flags off before the driver looks at those that it knows. */
 static inline void extfuse_opened(struct fuse_file *ff)
 {
-	if (!extfuse_attached(ff->fm->fc))
+	if (!ff->fm->fc->extfuse_agreed)
 		return;
 	ff->extfuse_unopened = ff->open_flags & EXTFUSE_FOPEN_UNOPENED;
 	ff->extfuse_read_passthru = ff->open_flags & EXTFUSE_FOPEN_READ_PASSTHRU;

@@ -10,8 +10,6 @@
 
 #include <uapi/linux/extfuse.h>
 
-struct bpf_prog;
-
 /**
  * struct extfuse_kern - one request as helpers see it
  * @req:	what the program reads through its context; must come first
@@ -51,7 +49,24 @@ struct extfuse_op {
 
 extern const struct extfuse_op extfuse_ops[EXTFUSE_MAX_OPS];
 
-struct bpf_prog *extfuse_prog_get(u32 fd);
-int extfuse_run(struct bpf_prog *prog, struct extfuse_kern *k, bool *rejected);
+/**
+ * struct extfuse_prog - a program, whatever it takes to run it
+ * @run:	run it on a request, and return what it returned
+ * @release:	give it back; it may be running until an RCU grace period is over.
+ *		NULL: the connection has no reference
+ */
+struct extfuse_prog {
+	int (*run)(struct extfuse_prog *prog, struct extfuse_kern *k);
+	void (*release)(struct extfuse_prog *prog);
+};
+
+int extfuse_args_read(struct extfuse_kern *k, u32 type, void *dst, u32 size);
+int extfuse_args_write(struct extfuse_kern *k, u32 type, const void *src,
+		       u32 size);
+int extfuse_run(struct extfuse_prog *prog, struct extfuse_kern *k,
+		bool *rejected);
+
+/* By the program type */
+struct extfuse_prog *extfuse_prog_get(u32 fd);
 
 #endif /* _LINUX_EXTFUSE_H */

@@ -3,7 +3,7 @@
  * BPF_PROG_TYPE_EXTFUSE: verifier ops, helpers and the way to run a program.
  *
  * FUSE may be a module, a program type cannot: so all of this is built in, and
- * the driver reaches it through extfuse_prog_get() and extfuse_run().
+ * the driver reaches it through extfuse_prog_get() and extfuse_run() of the core.
  */
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
@@ -17,92 +17,10 @@
 static_assert(BPF_PROG_TYPE_EXTFUSE == EXTFUSE_PROG_TYPE);
 static_assert(BPF_FUNC_extfuse_read_args == EXTFUSE_FUNC_READ_ARGS);
 static_assert(BPF_FUNC_extfuse_write_args == EXTFUSE_FUNC_WRITE_ARGS);
-static_assert(offsetof(struct extfuse_kern, req) == 0);
-
-const struct extfuse_op extfuse_ops[EXTFUSE_MAX_OPS] = {
-#define EXTFUSE_OP(op, nr, flags, name1, name2)		\
-	[nr] = { .known = true, .policy = flags, .name = { name1, name2 } },
-	EXTFUSE_OPS(EXTFUSE_OP)
-#undef EXTFUSE_OP
-};
-EXPORT_SYMBOL_GPL(extfuse_ops);
-
-/* Copy to a program's buffer; it never sees a byte that was there before. */
-static int extfuse_copy(void *dst, u32 size, const void *src, u32 len)
-{
-	u32 n = min(size, len);
-
-	if (n && !src) {
-		memset(dst, 0, size);
-		return -EFAULT;
-	}
-	memcpy(dst, src, n);
-	memset(dst + n, 0, size - n);
-	return len;
-}
-
-static int extfuse_copy_in(struct extfuse_kern *k, u32 type, void *dst,
-			   u32 size)
-{
-	u32 n = (type - EXTFUSE_IN_PARAM_0_SIZE) / 2;
-	bool value = (type - EXTFUSE_IN_PARAM_0_SIZE) % 2;
-
-	if (n >= k->req.in_numargs) {
-		memset(dst, 0, size);
-		return -EINVAL;
-	}
-	if (value)
-		return extfuse_copy(dst, size, k->in[n].value,
-				    k->req.in_size[n]);
-	return extfuse_copy(dst, size, &k->req.in_size[n], sizeof(u32));
-}
-
-static int extfuse_copy_name(struct extfuse_kern *k, u32 n, void *dst, u32 size)
-{
-	u32 len = k->req.name_len[n];
-	int err = 0;
-
-	if (!k->name[n])
-		err = -EINVAL;
-	else if (len > size)
-		err = -ENAMETOOLONG;
-	if (err) {
-		memset(dst, 0, size);
-		return err;
-	}
-	return extfuse_copy(dst, size, k->name[n], len);
-}
-
-/*
- * Returns the length of what was asked for, which may be more than @size: then
- * its first @size bytes were copied (but a name is copied whole or not at all).
- * All of @dst is written in any case.
- */
 BPF_CALL_4(bpf_extfuse_read_args, struct extfuse_kern *, k, u32, type,
 	   void *, dst, u32, size)
 {
-	u32 num;
-
-	switch (type) {
-	case EXTFUSE_OPCODE:
-		return extfuse_copy(dst, size, &k->req.opcode, sizeof(u32));
-	case EXTFUSE_NODEID:
-		return extfuse_copy(dst, size, &k->req.nodeid, sizeof(u64));
-	case EXTFUSE_NUM_IN_ARGS:
-		num = k->req.in_numargs;
-		return extfuse_copy(dst, size, &num, sizeof(num));
-	case EXTFUSE_NUM_OUT_ARGS:
-		num = k->req.out_numargs;
-		return extfuse_copy(dst, size, &num, sizeof(num));
-	case EXTFUSE_IN_PARAM_0_SIZE ... EXTFUSE_IN_PARAM_2_VALUE:
-		return extfuse_copy_in(k, type, dst, size);
-	case EXTFUSE_NAME:
-	case EXTFUSE_NAME2:
-		return extfuse_copy_name(k, type - EXTFUSE_NAME, dst, size);
-	default:
-		memset(dst, 0, size);
-		return -EINVAL;
-	}
+	return extfuse_args_read(k, type, dst, size);
 }
 
 static const struct bpf_func_proto bpf_extfuse_read_args_proto = {
@@ -118,25 +36,7 @@ static const struct bpf_func_proto bpf_extfuse_read_args_proto = {
 BPF_CALL_4(bpf_extfuse_write_args, struct extfuse_kern *, k, u32, type,
 	   const void *, src, u32, size)
 {
-	u32 n = type - EXTFUSE_OUT_PARAM_0;
-	bool var;
-
-	if (type < EXTFUSE_OUT_PARAM_0 || type > EXTFUSE_OUT_PARAM_1 ||
-	    n >= k->req.out_numargs)
-		return -EINVAL;
-	if (!k->may_write)
-		return -EPERM;
-	var = k->argvar && n == k->req.out_numargs - 1;
-	if (size > k->req.out_size[n])
-		return -E2BIG;
-	if (size < k->req.out_size[n] && !var)
-		return -EINVAL;
-	if (!k->out[n].value)
-		return -EFAULT;
-	memcpy(k->out[n].value, src, size);
-	k->out[n].size = size;
-	k->written |= BIT(n);
-	return 0;
+	return extfuse_args_write(k, type, src, size);
 }
 
 static const struct bpf_func_proto bpf_extfuse_write_args_proto = {
@@ -195,71 +95,58 @@ const struct bpf_verifier_ops extfuse_verifier_ops = {
 };
 
 /**
- * extfuse_prog_get() - take a reference to a program of the caller's
- * @fd: file descriptor in the current task's table
- *
- * Return: the program, to be given back with bpf_prog_put(), or
- * ERR_PTR(-EBADF) for what is not a BPF program, ERR_PTR(-EINVAL) for one of
- * another type.
+ * struct extfuse_bpf - a program of this type, as the core runs it
+ * @prog:	the core's
+ * @bpf:	the program, of which this holds a reference
+ * @rcu:	for the end
  */
-struct bpf_prog *extfuse_prog_get(u32 fd)
-{
-	return bpf_prog_get_type(fd, BPF_PROG_TYPE_EXTFUSE);
-}
-EXPORT_SYMBOL_GPL(extfuse_prog_get);
+struct extfuse_bpf {
+	struct extfuse_prog prog;
+	struct bpf_prog *bpf;
+	struct rcu_head rcu;
+};
 
-/* K2: an answer is complete or it is none. */
-static bool extfuse_complete(const struct extfuse_kern *k)
+static int extfuse_bpf_run(struct extfuse_prog *prog, struct extfuse_kern *k)
 {
-	return k->written == BIT(k->req.out_numargs) - 1;
-}
+	struct extfuse_bpf *p = container_of(prog, struct extfuse_bpf, prog);
 
-/*
- * ENOSYS would make FUSE believe that the daemon lacks the operation for good,
- * and what lies from 512 on is meant for system call restart.
- */
-static bool extfuse_valid_errno(int ret)
-{
-	return ret < 0 && ret > -512 && ret != -ENOSYS;
+	return bpf_prog_run_pin_on_cpu(p->bpf, k);
 }
 
-/* Reduce what a program returned to what its request may get (K1, K2, K3). */
-static int extfuse_clamp(const struct extfuse_kern *k, int ret, bool *rejected)
+static void extfuse_bpf_release(struct extfuse_prog *prog)
 {
-	u8 policy = extfuse_ops[k->req.opcode].policy;
-	bool served = ret == 0 ? extfuse_complete(k) : extfuse_valid_errno(ret);
-	bool request = k->req.phase == EXTFUSE_PHASE_REQUEST;
+	struct extfuse_bpf *p = container_of(prog, struct extfuse_bpf, prog);
 
-	if (ret == EXTFUSE_UPCALL)
-		return ret;
-	if (request && (policy & EXTFUSE_OP_SERVE) && served)
-		return ret;
-	if (!request && (policy & EXTFUSE_OP_PASSTHRU) &&
-	    (ret == EXTFUSE_PASSTHRU || ret == EXTFUSE_PASSTHRU_EXIT))
-		return ret;
-	*rejected = true;
-	return EXTFUSE_UPCALL;
+	bpf_prog_put(p->bpf);
+	kfree_rcu(p, rcu);
 }
 
 /**
- * extfuse_run() - run a program on a request
- * @prog: the program; the caller holds it or is in an RCU read-side section
- * @k: the request; k->req.opcode must be known to extfuse_ops[]
- * @rejected: set to true when the program's wish was not granted
+ * extfuse_prog_get() - take a reference to a program of the caller's
+ * @fd: file descriptor in the current task's table
  *
- * Return: 0 with all outputs written, or -errno, for a request that is
- * answered; EXTFUSE_UPCALL, EXTFUSE_PASSTHRU or EXTFUSE_PASSTHRU_EXIT otherwise
+ * Return: the program, to be given back by its release(); ERR_PTR(-EBADF) for
+ * what is not a BPF program, ERR_PTR(-EINVAL) for one of another type,
+ * ERR_PTR(-ENOMEM)
  */
-int extfuse_run(struct bpf_prog *prog, struct extfuse_kern *k, bool *rejected)
+struct extfuse_prog *extfuse_prog_get(u32 fd)
 {
-	k->may_write = k->req.phase == EXTFUSE_PHASE_REQUEST ?
-		       extfuse_ops[k->req.opcode].policy & EXTFUSE_OP_SERVE :
-		       k->req.phase != EXTFUSE_PHASE_EXIT;
-	k->written = 0;
-	return extfuse_clamp(k, (int)bpf_prog_run_pin_on_cpu(prog, k),
-			     rejected);
+	struct bpf_prog *bpf = bpf_prog_get_type(fd, BPF_PROG_TYPE_EXTFUSE);
+	struct extfuse_bpf *p;
+
+	if (IS_ERR(bpf))
+		return ERR_CAST(bpf);
+	p = kmalloc(sizeof(*p), GFP_KERNEL);
+	if (!p) {
+		bpf_prog_put(bpf);
+		return ERR_PTR(-ENOMEM);
+	}
+	p->prog.run = extfuse_bpf_run;
+	p->prog.release = extfuse_bpf_release;
+	p->bpf = bpf;
+	return &p->prog;
 }
-EXPORT_SYMBOL_GPL(extfuse_run);
+EXPORT_SYMBOL_GPL(extfuse_prog_get);
 
 /* All arguments of a test run lie one behind the other in one buffer each. */
 struct extfuse_test {
@@ -356,6 +243,7 @@ static int extfuse_test_run(struct bpf_prog *prog, const union bpf_attr *kattr,
 			    union bpf_attr __user *uattr)
 {
 	u32 size = kattr->test.data_size_out, retval, duration;
+	struct extfuse_bpf p = { .prog.run = extfuse_bpf_run, .bpf = prog };
 	struct extfuse_test *t;
 	bool rejected = false;
 	u64 start;
@@ -370,7 +258,7 @@ static int extfuse_test_run(struct bpf_prog *prog, const union bpf_attr *kattr,
 
 	start = ktime_get_ns();
 	rcu_read_lock();
-	retval = extfuse_run(prog, &t->k, &rejected);
+	retval = extfuse_run(&p.prog, &t->k, &rejected);
 	rcu_read_unlock();
 	duration = min_t(u64, ktime_get_ns() - start, U32_MAX);
 
