@@ -25,6 +25,7 @@
 
 #define NO_ID ((uid_t)-1)
 #define NOBODY 65534
+#define NO_CAP -1
 
 static _Thread_local bool own_umask;
 
@@ -43,7 +44,8 @@ int creds_init(void)
 	return syscall(SYS_capset, &head, data) ? -errno : 0;
 }
 
-static int caps_fsetid(bool keep)
+/* All that is permitted but one, or NO_CAP */
+static int caps_drop(int cap)
 {
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
@@ -51,8 +53,8 @@ static int caps_fsetid(bool keep)
 		return -errno;
 	data[0].effective = data[0].permitted;
 	data[1].effective = data[1].permitted;
-	if (!keep)
-		data[0].effective &= ~(1U << CAP_FSETID);
+	if (cap != NO_CAP)
+		data[0].effective &= ~(1U << cap);
 	return syscall(SYS_capset, &head, data) ? -errno : 0;
 }
 
@@ -84,15 +86,15 @@ static bool same_user_namespace(pid_t pid)
 	       own.st_dev == st.st_dev && own.st_ino == st.st_ino;
 }
 
-bool creds_admin(pid_t pid)
+bool creds_capable(pid_t pid, int cap)
 {
 	char *caps = status_value(pid, "CapEff:");
-	bool admin;
+	bool capable;
 
-	admin = caps && (strtoull(caps, NULL, 16) >> CAP_SYS_ADMIN & 1) &&
-		same_user_namespace(pid);
+	capable = caps && (strtoull(caps, NULL, 16) >> cap & 1) &&
+		  same_user_namespace(pid);
 	free(caps);
-	return admin;
+	return capable;
 }
 
 /* Takes the numbers after "Groups:" of /proc/PID/status. */
@@ -175,10 +177,16 @@ int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group)
 	if (!err)
 		err = fsids_set(ctx->uid, ctx->gid);
 	if (!err)
-		err = caps_fsetid(ctx->uid == 0);
+		err = caps_drop(ctx->uid == 0 ? NO_CAP : CAP_FSETID);
 	if (err)
 		creds_leave(cr);
 	return err;
+}
+
+int creds_enter_capable(struct creds *cr, const struct fuse_ctx *ctx, int cap)
+{
+	*cr = (struct creds) { .switched = !creds_capable(ctx->pid, cap) };
+	return cr->switched ? caps_drop(cap) : 0;
 }
 
 void creds_leave(const struct creds *cr)
@@ -186,7 +194,7 @@ void creds_leave(const struct creds *cr)
 	if (!cr->switched)
 		return;
 	/* Going on as somebody else would be a hole. */
-	if (fsids_set(0, 0) || caps_fsetid(true) ||
+	if (fsids_set(0, 0) || caps_drop(NO_CAP) ||
 	    (cr->groups && syscall(SYS_setgroups, 0, NULL)))
 		abort();
 }

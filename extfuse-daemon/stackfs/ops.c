@@ -16,7 +16,8 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
 			    FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
 			    FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 			    FUSE_CAP_SPLICE_WRITE | FUSE_CAP_ATOMIC_O_TRUNC |
-			    FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_POSIX_ACL;
+			    FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_POSIX_ACL |
+			    FUSE_CAP_IOCTL_DIR;
 
 	if (fs->opts.entry_timeout)
 		want |= FUSE_CAP_CACHE_SYMLINKS;
@@ -70,4 +71,6 @@ const struct fuse_lowlevel_ops stackfs_ops = {
 	.getlk = op_getlk,
 	.setlk = op_setlk,
 	.flock = op_flock,
+	.ioctl = op_ioctl,
+	.bmap = op_statx,
 };

@@ -51,6 +51,8 @@ static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
 		init_seen(fs, in);
 	else if (in->opcode == FUSE_TMPFILE)
 		in->opcode = FUSE_CREATE;	/* see op_create() */
+	else if (in->opcode == FUSE_STATX)
+		statx_seen(in);
 	return n;
 }
 

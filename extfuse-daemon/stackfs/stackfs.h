@@ -219,9 +219,11 @@ int creds_enter_change(struct creds *cr, const struct fuse_ctx *ctx, int fd);
 /** creds_sgid_group() - the group whose members may keep the file's setgid bit,
  *  CREDS_NO_GROUP without one */
 gid_t creds_sgid_group(int fd);
-/** creds_admin() - has the process CAP_SYS_ADMIN, and not only in a user
- *  namespace of its own?  In doubt it has not. */
-bool creds_admin(pid_t pid);
+/** creds_capable() - has the process the capability (below 32), and not only in a
+ *  user namespace of its own?  In doubt it has not. */
+bool creds_capable(pid_t pid, int cap);
+/** creds_enter_capable() - without the capability if the caller lacks it */
+int creds_enter_capable(struct creds *cr, const struct fuse_ctx *ctx, int cap);
 
 /* handle.c */
 
@@ -304,6 +306,11 @@ void xattr_probe(struct stackfs *fs);
 /** xattr_new() - publish that a new file has no attributes, if it has none:
  *  the kernel asks for one at the first write */
 void xattr_new(struct stackfs *fs, const struct ref *r);
+
+/* statx.c */
+
+/** statx_seen() - make of a STATX what libfuse hands to op_statx() */
+void statx_seen(struct fuse_in_header *in);
 
 /* stat.c */
 
@@ -428,6 +435,10 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		 size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
+	      struct fuse_file_info *fi, unsigned int flags, const void *in,
+	      size_t in_size, size_t out_size);
+void op_statx(fuse_req_t req, fuse_ino_t ino, size_t blocksize, uint64_t block);
 
 void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	      struct flock *range);

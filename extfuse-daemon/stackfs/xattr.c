@@ -3,6 +3,7 @@
  * Extended attributes.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,7 +207,8 @@ static ssize_t hide_names(fuse_req_t req, const struct node *node, char *list,
 			continue;
 		if (has_prefix(from, TRUSTED_PREFIX)) {
 			if (privileged < 0)
-				privileged = creds_admin(fuse_req_ctx(req)->pid);
+				privileged = creds_capable(fuse_req_ctx(req)->pid,
+							   CAP_SYS_ADMIN);
 			if (!privileged)
 				continue;
 		}

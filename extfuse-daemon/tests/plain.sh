@@ -1126,6 +1126,80 @@ t_modes()
 	done
 }
 
+t_file_flags()
+{
+	both 'touch f; lsattr f; chattr +i f; lsattr f; echo x >> f; ls; rm f; mv f g; chattr -i f; chattr +ad f; lsattr f; rm f; chattr -ad f; rm f'
+	both 'mkdir s; chattr +dA s; lsattr -d s; touch s/f; lsattr s; ln -s f l; lsattr -d l; chattr +i /dev/null'
+	touch "$M/d/mine" "$M/d/others"
+	chown $USER1 "$M/d/mine"
+	# rights: the owner's and, for what makes it immutable, a capability
+	fails 1 as $USER1 $GROUP1 chattr +d "$M/d/others"
+	fails 1 as $USER1 $GROUP1 chattr +i "$M/d/mine"
+	as $USER1 $GROUP1 chattr +d "$M/d/mine"
+	fails 1 setpriv --bounding-set -linux_immutable --inh-caps -linux_immutable chattr +i "$M/d/mine"
+	eq "$(lsattr -v "$M/d/mine" | cut -d/ -f1)" "$(lsattr -v "$L/d/mine" | cut -d/ -f1)"
+	# it moves ctime
+	stat -c %z "$M/d/mine"
+	chattr +A "$M/d/mine"
+	eq "$(stat -c %z "$M/d/mine")" "$(stat -c %z "$L/d/mine")"
+	eq "$("$STAT" --json "$M" | python3 -c 'import json, sys; print(json.load(sys.stdin)["ops"]["IOCTL"]["upcall"] > 0)')" True
+}
+
+# on_image MKFS...: LOWER is a file system of its own, made in 400 MB
+on_image()
+{
+	down
+	truncate -s 400M "$T/img"
+	"$@" "$T/img"
+	mount -o loop "$T/img" "$L" || { echo "not mountable here: $*"; exit 77; }
+	mkdir "$L/d"
+	mnt
+}
+
+t_project_ids()
+{
+	on_image mkfs.xfs -q
+	touch "$M/d/f"
+	lsattr -p "$M/d/f" | grep '^ *0 '
+	chattr -p 77 "$M/d/f"
+	chattr +P -p 78 "$M/d"
+	touch "$M/d/g"
+	eq "$(cd "$M" && lsattr -Rp d; lsattr -pd d)" "$(cd "$L" && lsattr -Rp d; lsattr -pd d)"
+	lsattr -p "$L/d/g" | grep '^ *78 '
+	lsattr -p "$L/d/f" | grep '^ *77 '
+}
+
+# Names would be two here that are one there
+t_folding_is_not_set()
+{
+	on_image mkfs.ext4 -q -O casefold
+	fails 1 chattr +F "$M/d"
+	chattr +F "$L/d"
+	fails 1 chattr -A "$M/d/none"
+	lsattr -d "$M/d" | grep F
+	chattr +A "$M/d"
+	eq "$(lsattr -d "$L/d" | cut -d/ -f1)" "$(lsattr -d "$M/d" | cut -d/ -f1)"
+}
+
+t_birth_times()
+{
+	local f
+	both 'touch f; mkdir s; ln -s x l; mknod c c 1 3; chmod 4751 f; chown 5:6 f'
+	for f in "" /f /s /l /c; do
+		eq "$(stat -c '%W %w %a %u %g %t %T %h %s %b %B %o %X %Y %Z' "$M/d$f")" \
+			"$(stat -c '%W %w %a %u %g %t %T %h %s %b %B %o %X %Y %Z' "$L/d$f")"
+	done
+	[ "$(stat -c %W "$M/d/f")" -gt 1000000000 ]
+	# where there is none, it is asked for once
+	down
+	mount -t ramfs none "$L"
+	mkdir "$L/d"
+	mnt
+	touch "$M/d/f" "$M/d/g"
+	eq "$(stat -c %W "$M/d/f" "$M/d/g" "$M/d" "$M/d/f" | sort -u)" 0
+	eq "$("$STAT" --json "$M" | python3 -c 'import json, sys; print(json.load(sys.stdin)["ops"]["STATX"]["upcall"])')" 1
+}
+
 [ -x "$MOUNT" ] || { echo "FAIL all: no $MOUNT"; exit 1; }
 [ "$(id -u)" = 0 ] || { echo "SKIP all: not root"; exit 77; }
 ${CC:-cc} -D_GNU_SOURCE -O1 -Wall -o "$T/fsop" "$HERE/fsop.c" || exit 1
