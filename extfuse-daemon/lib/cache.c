@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -408,13 +409,25 @@ void attr_delete(struct cache *c, uint64_t nodeid)
 	cache_end(c, nodeid, cache_begin(c, nodeid));
 }
 
-/* A row without a number is one that programs leave alone. */
+/*
+ * A row without a number is one that programs leave alone.  Whoever has the row now
+ * may be about to publish, and will be done in a moment; what is in the maps may be
+ * anything, so there is an end to waiting, and then at least that is void.
+ */
 void attr_refuse(struct cache *c, uint64_t nodeid)
 {
 	struct extfuse_node *node = node_of(c, nodeid);
+	int tries = 1000;
 
-	if (!node || !row_lock(&node->seq))
+	if (!node)
 		return;
+	while (!row_lock(&node->seq)) {
+		if (!--tries) {
+			attr_delete(c, nodeid);
+			return;
+		}
+		sched_yield();
+	}
 	STORE(&node->attr_deadline, 0);
 	STORE(&node->attr.ino, 0);
 	row_unlock(&node->seq);

@@ -3,12 +3,14 @@
  * The cache over maps that are ordinary memory: what is published, what is
  * refused, what is pinned.  The reader here is the program's in C.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "../lib/cache.h"
@@ -224,6 +226,36 @@ static void refused_is_not_served(void **state)
 	attr_refuse(c, FILE_ID);
 	assert_false(attr_valid(FILE_ID));
 	assert_int_equal(maps.nodes[FILE_ID].attr.ino, 0);
+}
+
+static void *publish_and_unlock(void *arg)
+{
+	(void)arg;
+	usleep(1000);
+	maps.nodes[FILE_ID].attr.ino = 1;
+	__atomic_add_fetch(&maps.nodes[FILE_ID].seq, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* Nor what somebody is publishing at that moment, even if he never ends. */
+static void refused_beside_a_publication(void **state)
+{
+	struct fuse_attr attr = { .ino = 1 };
+	pthread_t other;
+
+	(void)state;
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, 0);
+	maps.nodes[FILE_ID].seq++;
+	assert_int_equal(pthread_create(&other, NULL, publish_and_unlock, NULL), 0);
+	attr_refuse(c, FILE_ID);
+	pthread_join(other, NULL);
+	assert_false(attr_valid(FILE_ID));
+
+	attr_insert(c, FILE_ID, cache_epoch(c, FILE_ID), &attr, SEC, 0);
+	maps.nodes[FILE_ID].seq++;
+	attr_refuse(c, FILE_ID);
+	maps.nodes[FILE_ID].seq++;
+	assert_false(attr_valid(FILE_ID));
 }
 
 /* What a read under way may make wrong is not published. */
@@ -477,6 +509,7 @@ int main(void)
 		TEST(a_read_voids_only_what_it_met),
 		TEST(no_moving_atime_beside_a_read),
 		TEST(refused_is_not_served),
+		TEST(refused_beside_a_publication),
 		TEST(entries_pin_and_unpin),
 		TEST(clear_leaves_nothing_older),
 		TEST(no_entry_across_a_change),
