@@ -163,9 +163,11 @@ static __always_inline __u64 node_read_attr(struct extfuse_node *node,
 }
 
 /*
- * The one writer of a row's cached part; others give way.  The inode number is
- * the daemon's to choose, and not always the lower one: the row's stays, and no
- * other ever stands there.
+ * The one writer of a row's cached part; others give way.  So does it to reads by
+ * the daemon: what is published here would be without the atime that one has
+ * moved already, until its end voids it (cache_read_begin()).  The inode number
+ * is the daemon's to choose, and not always the lower one: the row's stays, and
+ * no other ever stands there.
  */
 static __always_inline void node_publish(struct extfuse_node *node, __u64 epoch,
 					 struct fuse_attr *attr)
@@ -174,7 +176,7 @@ static __always_inline void node_publish(struct extfuse_node *node, __u64 epoch,
 	__u32 seq = READ_ONCE(node->seq);
 
 	attr->ino = READ_ONCE(node->attr.ino);
-	if (!attr_timeout || !attr->ino || (seq & 1) ||
+	if (!attr_timeout || !attr->ino || READ_ONCE(node->readers) || (seq & 1) ||
 	    __sync_val_compare_and_swap(&node->seq, seq, seq + 1) != seq)
 		return;
 	__builtin_memcpy(&node->attr, attr, sizeof(*attr));

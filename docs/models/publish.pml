@@ -14,7 +14,7 @@
  *
  * -DATTRS: one file's attributes, with -DMMAP stored to through a mapping
  * instead of written.  -DATIME: the same, where reads move them
- * after a write.  -DNAMES: one name, what it leads to, and the attributes of
+ * after a write; with -DPASSTHRU that is one whose program publishes what it came to.  -DNAMES: one name, what it leads to, and the attributes of
  * that, which a look-up answers together; with -DCLEAR the name comes behind the
  * mount, and what must not be served when cache_clear() is over is what was.
  *
@@ -92,7 +92,7 @@ inline change_end(node)
 #endif
 }
 
-/* attr_insert(): of two writers one gives way */
+/* attr_insert() and node_publish(): of two writers one gives way */
 inline put_attr(node, at, value)
 {
 #if defined(ATIME) && !defined(READ_UNCOUNTED)
@@ -193,8 +193,7 @@ inline attr_void()
 	changing[A]--
 }
 
-#ifdef ATTRS
-#ifndef MMAP
+#if (defined(ATTRS) && !defined(MMAP)) || defined(PASSTHRU)
 /*
  * A passthrough WRITE, which the lower file system does in two steps; the
  * program publishes what it came to (change_end() of bpf/extfuse.bpf.c).
@@ -203,11 +202,14 @@ active proctype writer()
 {
 	byte at, value;
 	bool alone;
+#ifdef ATIME
+	bool moves;
+#endif
 
 	change_begin(A, at);
 	lower_change(A);
 	lower_change(A);
-	value = lower_attr[A];
+	fstat(A);
 #ifdef END_PUBLISHES_ALWAYS
 	d_step { alone = true; at = epoch[A]; epoch[A]++ };
 #else
@@ -220,7 +222,10 @@ active proctype writer()
 	changing[A]--;
 	d_step { at = 0; value = 0; alone = false }
 }
-#else
+#endif
+
+#ifdef ATTRS
+#ifdef MMAP
 /* A shared mapping: nobody announces the stores, so nothing is served more. */
 active proctype mapper()
 {
@@ -252,6 +257,7 @@ active proctype setattr()
 #endif
 
 #ifdef ATIME
+#ifndef PASSTHRU
 /* A change that may publish what it made, and one that does not. */
 active proctype change()
 {
@@ -268,6 +274,7 @@ active proctype change()
 	fi;
 	d_step { at = 0; value = 0; moves = false }
 }
+#endif
 
 active proctype getattr()
 {
