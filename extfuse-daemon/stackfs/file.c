@@ -170,7 +170,7 @@ static int open_truncate(fuse_req_t req, const struct ref *r, int flags)
 	struct creds cr;
 	int fd;
 
-	fd = creds_enter(&cr, fuse_req_ctx(req), creds_sgid_group(r->fd));
+	fd = creds_change(&cr, fuse_req_ctx(req), r->fd, false);
 	if (fd)
 		return fd;
 	epoch = cache_begin(fs->cache, id);
@@ -249,9 +249,10 @@ static int create_lower(fuse_req_t req, const struct ref *dir,
 	struct stackfs *fs = fuse_req_userdata(req);
 	char path[PROC_FD_LEN];
 	struct creds cr;
+	struct stat st;
 	int fd;
 
-	fd = creds_enter(&cr, fuse_req_ctx(req), make_group(dir, mode));
+	fd = creds_make(&cr, fuse_req_ctx(req), make_sgid(dir, mode, &st));
 	if (fd)
 		return fd;
 	do {

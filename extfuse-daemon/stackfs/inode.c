@@ -163,7 +163,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	if (xattrs)
 		xepoch = cache_xattr_begin(fs->cache, ino);
 	if (to_set & FUSE_SET_ATTR_SIZE)
-		err = creds_enter_change(&cr, fuse_req_ctx(req), r.fd);
+		err = creds_change(&cr, fuse_req_ctx(req), r.fd,
+				   !(r.node->limits & ST_NOSUID));
 	if (!err)
 		err = setattr_lower(fs, &r, attr, to_set, fi);
 	creds_leave(&cr);

@@ -150,7 +150,8 @@ static int change_enter(fuse_req_t req, const struct fuse_file_info *fi,
 	const struct file *f = file_of(fi);
 	int err;
 
-	err = f ? creds_enter_change(cr, fuse_req_ctx(req), f->fd) : -EBADF;
+	err = f ? creds_change(cr, fuse_req_ctx(req), f->fd,
+			       !(f->node->limits & ST_NOSUID)) : -EBADF;
 	if (err)
 		reply_err(req, -err);
 	return err;

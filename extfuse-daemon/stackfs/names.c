@@ -29,27 +29,26 @@ static int make_lower(int dir, const char *name, const struct make *m)
 
 /*
  * The setgid bit of a new executable in a setgid directory stays only if the
- * caller is in the directory's group, for which its groups must be known (C7).
+ * caller is in the directory's group, or has CAP_FSETID (C7).
  */
-gid_t make_group(const struct ref *dir, mode_t mode)
+const struct stat *make_sgid(const struct ref *dir, mode_t mode, struct stat *st)
 {
 	const mode_t sgid = S_ISGID | S_IXGRP;
-	struct stat st;
 
-	if (S_ISDIR(mode) || (mode & sgid) != sgid || fstat(dir->fd, &st) ||
-	    !(st.st_mode & S_ISGID))
-		return CREDS_NO_GROUP;
-	return st.st_gid;
+	if (S_ISDIR(mode) || (mode & sgid) != sgid || fstat(dir->fd, st) ||
+	    !(st->st_mode & S_ISGID))
+		return NULL;
+	return st;
 }
 
 static int make_as_caller(fuse_req_t req, const struct change *ch,
 			  const struct make *m)
 {
 	struct creds cr;
+	struct stat st;
 	int err;
 
-	err = creds_enter(&cr, fuse_req_ctx(req),
-			  make_group(&ch->dir, m->mode));
+	err = creds_make(&cr, fuse_req_ctx(req), make_sgid(&ch->dir, m->mode, &st));
 	if (err)
 		return err;
 	err = make_lower(ch->dir.fd, ch->name, m);
@@ -242,7 +241,7 @@ static int rename_lower(fuse_req_t req, const struct change ch[2],
 	int err = 0;
 
 	if (flags & RENAME_WHITEOUT)
-		err = creds_enter(&cr, fuse_req_ctx(req), CREDS_NO_GROUP);
+		err = creds_make(&cr, fuse_req_ctx(req), NULL);
 	if (err)
 		return err;
 	if (renameat2(ch[0].dir.fd, ch[0].name, ch[1].dir.fd, ch[1].name,

@@ -20,6 +20,7 @@
 
 #define KERNEL_ERRORS 512	/* include/linux/errno.h */
 #define KERNEL_ENOTSUPP 524
+#define FIRST_PID_NAMESPACE 0xeffffffcU	/* its inode, include/linux/proc_ns.h */
 
 #ifndef STATX_MNT_ID_UNIQUE
 #define STATX_MNT_ID_UNIQUE 0x00004000U
@@ -33,6 +34,7 @@ static void init_seen(struct stackfs *fs, const struct fuse_in_header *in)
 	if (in->len < sizeof(*in) + sizeof(*arg) ||
 	    !(arg->flags & FUSE_INIT_EXT))
 		return;
+	fs->init_flags = arg->flags;
 	fs->init_flags2 = arg->flags2;
 	memcpy(&fs->init_abi, (const char *)arg + EXTFUSE_INIT_WORD_OFFSET,
 	       sizeof(fs->init_abi));
@@ -53,7 +55,7 @@ static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
 		in->opcode = FUSE_CREATE;	/* see op_create() */
 	else if (in->opcode == FUSE_STATX)
 		statx_seen(in);
-	return n;
+	return creds_request(fs, in, n);
 }
 
 /* The daemon's file system counts as one level above what it is stacked on. */
@@ -74,11 +76,36 @@ static void init_set_flag(struct fuse_init_out *out, uint64_t flag)
 	out->flags2 |= flag >> 32;
 }
 
+/*
+ * To a mount whose ids may be mapped the kernel tells no ids but of who makes something: that
+ * is good enough only where every caller is to be seen in /proc.
+ */
+static bool sees_callers(void)
+{
+	struct stat st;
+
+	return !stat("/proc/self/ns/pid", &st) && st.st_ino == FIRST_PID_NAMESPACE;
+}
+
+/* What tells of the caller's rights (creds.c); libfuse knows of none of it. */
+static void init_callers(struct stackfs *fs, uint64_t offered, struct fuse_init_out *out)
+{
+	fs->setxattr_ext = fs->init_flags & FUSE_SETXATTR_EXT;
+	if (fs->setxattr_ext)
+		out->flags |= FUSE_SETXATTR_EXT;
+	if (offered & FUSE_CREATE_SUPP_GROUP)
+		init_set_flag(out, FUSE_CREATE_SUPP_GROUP);
+	if ((offered & FUSE_ALLOW_IDMAP) && sees_callers())
+		init_set_flag(out, FUSE_ALLOW_IDMAP);
+}
+
 static void init_amend(struct stackfs *fs, struct fuse_init_out *out)
 {
 	uint64_t offered = (uint64_t)fs->init_flags2 << 32;
 	uint32_t depth = stack_depth(fs);
 	int prog_fd;
+
+	init_callers(fs, offered, out);
 
 	/* asked for by op_init(), and forgotten by libfuse 3.14 */
 	out->flags |= FUSE_PARALLEL_DIROPS;

@@ -104,9 +104,9 @@ struct locks;
  * @covered_dev: its parent, @covered_ino and @covered_name: where it is
  * @mnt_id:	which mount is ours, 0: not mounted
  * @init_unique: request number of INIT until it was replied
- * @init_flags2: what the kernel offered
+ * @init_flags, @init_flags2: what the kernel offered
  * @init_abi:	its EXTFUSE_ABI or 0
- * @passthrough: agreed with the kernel
+ * @passthrough: agreed with the kernel, as is @setxattr_ext (creds.c)
  * @noxattr:	an empty list of extended attributes means ENODATA for each
  * @st_flags:	ST_* of the lower mount
  * @splice:	files of the lower root's device may be spliced from (io.c)
@@ -130,9 +130,11 @@ struct stackfs {
 	char *covered_name;
 	uint64_t mnt_id;
 	uint64_t init_unique;
+	uint32_t init_flags;
 	uint32_t init_flags2;
 	uint32_t init_abi;
 	bool passthrough;
+	bool setxattr_ext;
 	bool noxattr;
 	unsigned long st_flags;
 	struct watch watch;
@@ -195,7 +197,9 @@ void entry_negative(struct stackfs *fs, const struct node *dir, uint64_t epoch,
 		    const char *name);
 
 /* names.c */
-gid_t make_group(const struct ref *dir, mode_t mode);
+/** make_sgid() - may what is made in @dir lose the setgid bit of @mode?  @dir's attributes, or
+ *  NULL: nobody asks for the bit */
+const struct stat *make_sgid(const struct ref *dir, mode_t mode, struct stat *st);
 
 /* creds.c */
 struct creds {
@@ -203,25 +207,24 @@ struct creds {
 	bool groups;
 };
 
-#define CREDS_NO_GROUP ((gid_t)-1)
-
 /** creds_init() - give up what no request needs, before there are threads */
 int creds_init(void);
 
-/** creds_enter() - act as the caller until creds_leave()
- *  @group: group whose membership decides, or CREDS_NO_GROUP */
-int creds_enter(struct creds *cr, const struct fuse_ctx *ctx, gid_t group);
+/** creds_request() - take from a request what libfuse does not: its new length */
+ssize_t creds_request(const struct stackfs *fs, struct fuse_in_header *in, size_t len);
+
+/** creds_make() - act as the caller who makes something, until creds_leave()
+ *  @dir: directory whose setgid bit is at stake, or NULL */
+int creds_make(struct creds *cr, const struct fuse_ctx *ctx, const struct stat *dir);
+/** creds_change() - who changes the data of @fd, for setuid and setgid bits
+ *  @judged: the kernel has seen them, if they are not new, and whether they go */
+int creds_change(struct creds *cr, const struct fuse_ctx *ctx, int fd, bool judged);
+/** creds_acl() - who sets an ACL of @fd, for the setgid bit */
+int creds_acl(struct creds *cr, int fd);
 void creds_leave(const struct creds *cr);
-/** creds_enter_change() - likewise, to change data of @fd where the kernel may not
- *  have seen setuid and setgid bits, and so has not taken them away.
- *  Who wrote the pages that the kernel kept is not known: nobody. */
-int creds_enter_change(struct creds *cr, const struct fuse_ctx *ctx, int fd);
-/** creds_sgid_group() - the group whose members may keep the file's setgid bit,
- *  CREDS_NO_GROUP without one */
-gid_t creds_sgid_group(int fd);
-/** creds_capable() - has the process the capability (below 32), and not only in a
- *  user namespace of its own?  In doubt it has not. */
-bool creds_capable(pid_t pid, int cap);
+/** creds_capable() - has the caller the capability (below 32), and not only in a user
+ *  namespace of its own?  In doubt it has not, but who is not to be seen has if it is root. */
+bool creds_capable(const struct fuse_ctx *ctx, int cap);
 /** creds_enter_capable() - without the capability if the caller lacks it */
 int creds_enter_capable(struct creds *cr, const struct fuse_ctx *ctx, int cap);
 

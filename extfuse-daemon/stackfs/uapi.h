@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What <linux/fuse.h> of a build host before Linux 6.9 lacks.
+ * What <linux/fuse.h> of a build host before Linux 6.12 lacks.
  */
 #ifndef STACKFS_UAPI_H
 #define STACKFS_UAPI_H
@@ -60,8 +60,17 @@ struct fuse_statx_out {
 };
 #endif
 
+#ifndef FUSE_CREATE_SUPP_GROUP
+#define FUSE_CREATE_SUPP_GROUP	(1ULL << 34)
+#define FUSE_EXT_GROUPS		32
+#endif
+
 #ifndef FUSE_PASSTHROUGH
 #define FUSE_PASSTHROUGH	(1ULL << 37)
+#endif
+
+#ifndef FUSE_ALLOW_IDMAP
+#define FUSE_ALLOW_IDMAP	(1ULL << 40)
 #endif
 
 #ifndef FOPEN_PASSTHROUGH

@@ -207,7 +207,7 @@ static ssize_t hide_names(fuse_req_t req, const struct node *node, char *list,
 			continue;
 		if (has_prefix(from, TRUSTED_PREFIX)) {
 			if (privileged < 0)
-				privileged = creds_capable(fuse_req_ctx(req)->pid,
+				privileged = creds_capable(fuse_req_ctx(req),
 							   CAP_SYS_ADMIN);
 			if (!privileged)
 				continue;
@@ -256,13 +256,12 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 }
 
 /* C7: an ACL set by who is not in the file's group takes setgid away. */
-static int acl_creds(fuse_req_t req, const struct ref *r, const char *name,
-		     struct creds *cr)
+static int acl_creds(const struct ref *r, const char *name, struct creds *cr)
 {
 	*cr = (struct creds) { 0 };
 	if (!is_acl(name))
 		return 0;
-	return creds_enter(cr, fuse_req_ctx(req), creds_sgid_group(r->fd));
+	return creds_acl(cr, r->fd);
 }
 
 /* @value NULL: remove.  ctime changes, and with an ACL the mode does. */
@@ -276,7 +275,7 @@ static int change_value(fuse_req_t req, const struct ref *r, const char *name,
 	struct creds cr;
 	int err;
 
-	err = acl_creds(req, r, name, &cr);
+	err = acl_creds(r, name, &cr);
 	if (err)
 		return err;
 	proc_fd(path, r->fd);

@@ -6,12 +6,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -409,6 +411,45 @@ static void op_lease(char **a)
 	pause();
 }
 
+/* A user namespace in which the ids from @base on are those from 0 on */
+static int user_namespace(long base)
+{
+	int go[2], dead[2], fd;
+	char path[64], map[64];
+	pid_t pid;
+
+	must(!pipe(go) && !pipe(dead), "pipe");
+	pid = fork();
+	must(pid >= 0, "fork");
+	if (!pid) {
+		must(!unshare(CLONE_NEWUSER) && close(go[0]) == 0, "unshare");
+		must(write(go[1], "x", 1) == 1 && !close(dead[1]), "write");
+		exit(read(dead[0], map, 1));
+	}
+	must(read(go[0], map, 1) == 1, "read");
+	snprintf(map, sizeof(map), "0 %ld 65536", base);
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+	fd = xopen(path, O_WRONLY);
+	must(write(fd, map, strlen(map)) > 0, path);
+	snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
+	fd = xopen(path, O_WRONLY);
+	must(write(fd, map, strlen(map)) > 0, path);
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+	return xopen(path, O_RDONLY);
+}
+
+/* Mount a[0] at a[1], too, where its ids are higher by a[2] */
+static void op_idmap(char **a)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP };
+	int tree = open_tree(AT_FDCWD, a[0], OPEN_TREE_CLONE);
+
+	must(tree >= 0, a[0]);
+	attr.userns_fd = user_namespace(atol(a[2]));
+	must(!mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)), "mount_setattr");
+	must(!move_mount(tree, "", AT_FDCWD, a[1], MOVE_MOUNT_F_EMPTY_PATH), a[1]);
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -426,6 +467,7 @@ static const struct {
 	{ "tamper", 1, op_tamper },	{ "openmany", 2, op_openmany },
 	{ "journal", 2, op_journal },	{ "stats", 2, op_stats },
 	{ "readsome", 1, op_readsome },	{ "lease", 1, op_lease },
+	{ "idmap", 3, op_idmap },
 };
 
 int main(int argc, char **argv)

@@ -14,7 +14,11 @@ export -f member other
 export USER1=1000 GROUP1=1000 USER2=65534 GROUP2=65534 GROUP
 # shellcheck disable=SC2317
 as() { local u=$1 g=$2; shift 2; setpriv --reuid "$u" --regid "$g" --clear-groups "$@"; }
-export -f as
+# Root without CAP_FSETID, one with it, and root of a container that has no id but 0
+weak() { setpriv --reuid 0 --regid 0 --clear-groups --bounding-set -fsetid --inh-caps -fsetid "$@"; }
+strong() { setpriv --reuid $USER2 --regid $GROUP2 --clear-groups --inh-caps +fsetid --ambient-caps +fsetid "$@"; }
+contained() { unshare -r "$@"; }
+export -f as weak strong contained
 
 extfuse() { "$STAT" --json "$M" | grep -q '"mode":"extfuse"'; }
 
@@ -93,6 +97,89 @@ t_bits_go()
 			echo \$how; stat -c '%n %a %s' v*; getcap v*
 		done"
 	done
+}
+
+# It is the capability that keeps them, not the user: data, ACLs, and what is made in a
+# setgid directory
+t_bits_go_with_the_capability()
+{
+	local who
+	both 'echo x > from; mkdir -m 3777 s; chgrp $GROUP s'
+	for who in member other 'as 0 0' weak strong contained; do
+		both "for how in write otrunc truncate fallocate; do
+				echo 0123456789 > v; chown $USER1:$GROUP v; chmod 6777 v; H=\$how $who bash -c '$T/fsop change \$H v'; stat -c %a v; rm v
+			done
+			rm -rf s/* f; : > f; chown 0:$GROUP f; chmod 6755 f; $who setfacl -m u:3:rw f; stat -c %a f
+			$who python3 -c 'import os; os.umask(0); os.open(\"s/f\", os.O_CREAT, 0o2775); os.mknod(\"s/n\", 0o102775); os.mkdir(\"s/d\", 0o2775)'
+			stat -c '%n %a %u:%g' s/*"
+	done
+	both "for g in $GROUP $GROUP1 $GROUP2; do chown $USER1:\$g f; chmod 6755 f; member setfacl -m u:4:rw f; stat -c %a f; done; member setfacl -b f; stat -c %a f"
+	both 'echo x > own; chmod 6777 own; contained truncate -s 1 own; stat -c %a own; contained sh -c ": > own"; stat -c %a own'
+}
+
+# The daemon lives in a PID namespace of its own, and serves who is not to be seen from there
+t_callers_out_of_sight()
+{
+	local M=$T/pidns/mnt pid who
+	mkdir -p "$M"
+	mount --bind "$T/pidns" "$T/pidns"
+	mount --make-shared "$T/pidns"
+	unshare -p -f --kill-child -m --propagation unchanged bash -c "mount --make-rprivate /proc; mount -t proc none /proc
+		'$MOUNT' '$L' '$M' -o '$OPTS'; exec sleep 600" &
+	pid=$!
+	timeout 60 bash -c "until mountpoint -q $M; do sleep 0.1; done"
+	both "echo 0123456789 > from; mkdir -m 3777 s; chgrp $GROUP s"
+	for who in member other 'as 0 0'; do
+		both "for how in write truncate fallocate; do
+			echo 0123456789 > v; chown $USER1:$GROUP v; chmod 6777 v; H=\$how $who bash -c '$T/fsop change \$H v'; echo \$how; stat -c %a v; rm v; done
+			rm -rf s/*; $who python3 -c 'import os; os.umask(0); os.open(\"s/f\", os.O_CREAT, 0o2775); os.mknod(\"s/n\", 0o102775)'
+			stat -c '%n %a %u:%g' s/*"
+	done
+	both 'echo x > f; chmod 644 f; setfattr -n trusted.t -v 1 f; getfattr -dm - f; other getfattr -dm - f; member getfattr -dm - f'
+	both "chown $USER1:$GROUP f; chmod 6755 f; member setfacl -m u:4:rw f; stat -c %a f; chgrp 3 f; chmod 6755 f; member setfacl -m u:5:rw f; stat -c %a f"
+	# in doubt they go: the kernel says nothing of who opens
+	echo x > "$L/d/v"
+	chmod 6777 "$L/d/v"
+	: > "$M/d/v"
+	eq "$(stat -c %a "$L/d/v")" 777
+	# nor does it know of bits that are set below while the file is open
+	(cd "$M/d" && STOP=1 exec setpriv --reuid $USER1 --regid $GROUP1 --clear-groups "$T/fsop" change ftruncate v) &
+	timeout 60 bash -c "until grep -q '^State:.T' /proc/$!/status; do sleep 0.05; done"
+	chmod 6777 "$L/d/v"
+	kill -CONT $!
+	wait $!
+	eq "$(stat -c %a "$L/d/v")" 777
+	umount "$M"
+	kill -KILL $pid	# it blocks others while it waits
+	wait $pid || true
+}
+
+# A mount of the mount, and of a plain directory, with other ids
+t_idmapped_mounts()
+{
+	local i
+	mkdir "$T/id.mnt" "$T/id.ref"
+	down
+	mnt
+	both 'echo x > old; chown $USER1:$GROUP old; chmod 640 old; setfacl -m u:$USER2:r old; mkdir -m 2775 sg; chgrp $GROUP sg; chmod 1777 .'
+	"$T/fsop" idmap "$R" "$T/id.ref" 100000
+	"$T/fsop" idmap "$M" "$T/id.mnt" 100000
+	for i in ref mnt; do
+		(cd "$T/id.$i/d"
+		 insider() { setpriv --reuid $((100000 + USER1)) --regid $((100000 + GROUP1)) --groups $((100000 + GROUP)) "$@"; }
+		 stat -c '%n %u:%g %a' ./*; getfacl -n old
+		 insider cat old; member cat old; insider sh -c 'umask 0; : > f; mkdir d; ln -s x l; mkfifo p; ln old sg/hard; : > sg/f; chmod 2775 sg/f; echo y >> old'
+		 insider python3 -c 'import os; os.umask(0); os.open("sg/x", os.O_CREAT, 0o2775)'
+		 insider chgrp $((100000 + GROUP)) f; insider setfacl -m u:$((100000 + USER2)):rw f; insider chmod 4755 f; insider truncate -s 0 f
+		 insider mv f g; insider rm d -r; touch root; mkdir root.d; : > g; chown 100003 g; chown 5 g; chown 100004:100005 l -h
+		 setfattr -n trusted.t -v 1 g; getfattr -m - g; insider getfattr -m - g
+		 find . -printf '%P %U:%G %m %s\n' | sort; getfacl -Rn .) > "$T/said.$i" 2>&1 || true
+	done
+	diff "$T/said.ref" "$T/said.mnt"
+	grep -q 'root.*too large' "$T/said.mnt"
+	umount "$T/id.ref" "$T/id.mnt"
+	tree "$R" | diff - <(tree "$M")
+	tree "$L" | diff - <(tree "$M")
 }
 
 # One that was set below while the file was open for writing, too.  Stock FUSE
