@@ -48,7 +48,10 @@ static void file_destroy(struct stackfs *fs, struct handle *h)
 	backing_detach(fs, f);
 	if (f->flushes)
 		cache_writers(fs->cache, f->node->id, -1);
-	close(f->fd);
+	/* whoever closed it has had its answer, of FLUSH */
+	if (close(f->fd) && f->writes)
+		log_warn("closing a file that was written to: %s",
+			 strerror(errno));
 	node_put(&fs->nodes, f->node);
 	free(f);
 }

@@ -11,6 +11,19 @@
 
 #include "stackfs.h"
 
+/*
+ * No more is copied by one request: it holds a thread, and whoever asked cannot be
+ * killed, until it is done.
+ */
+#define COPY_MAX (4 << 20)
+
+/* Less is copied sooner. */
+#define SPLICE_MIN 8192
+
+/*
+ * The kernel takes what is short for the end of the file: an error after a part is
+ * an error.  It asks again for less, to give what there is.
+ */
 static ssize_t pread_all(int fd, char *buf, size_t size, off_t off)
 {
 	size_t done = 0;
@@ -18,9 +31,9 @@ static ssize_t pread_all(int fd, char *buf, size_t size, off_t off)
 
 	while (done < size) {
 		n = pread(fd, buf + done, size - done, off + done);
-		if (n < 0 && !done)
+		if (n < 0)
 			return -errno;
-		if (n <= 0)
+		if (n == 0)
 			break;
 		done += n;
 	}
@@ -54,11 +67,38 @@ static void read_copied(fuse_req_t req, fuse_ino_t ino, int fd, size_t size,
 	free(buf);
 }
 
+/*
+ * By way of a pipe of ours: of an error after a part libfuse would say nothing.
+ * Returns -EAGAIN without a reply if it cannot be done.
+ */
+static int read_spliced(fuse_req_t req, int fd, size_t size, off_t off)
+{
+	struct stackfs *fs = fuse_req_userdata(req);
+	struct fuse_bufvec buf = FUSE_BUFVEC_INIT(0);
+	struct pipe *p = pipe_get(fs);
+	int err = 0;
+	ssize_t n;
+
+	if (!p)
+		return -EAGAIN;
+	n = pipe_fill(p, fd, size, off);
+	if (n >= 0) {
+		buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
+		buf.buf[0].fd = p->fd[0];
+		buf.buf[0].size = n;
+		/* Copied: moved pages would leave the lower file's cache. */
+		err = fuse_reply_data(req, &buf, 0);
+	} else if (n != -EAGAIN) {
+		reply_err(req, -n);
+	}
+	pipe_put(fs, p, n >= 0 && !err);
+	return n == -EAGAIN ? -EAGAIN : 0;
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	     struct fuse_file_info *fi)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
-	struct fuse_bufvec buf = FUSE_BUFVEC_INIT(size);
 	int fd = file_fd_get(fs, ino, fi);
 	struct cache_read watch;
 
@@ -67,17 +107,18 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 	watch = cache_read_begin(fs->cache, ino);
-	if (watch.epoch || !may_splice(fs, file_of(fi))) {
+	if (watch.epoch || size < SPLICE_MIN || !may_splice(fs, file_of(fi)) ||
+	    read_spliced(req, fd, size, off))
 		read_copied(req, ino, fd, size, off, watch);
-	} else {
-		buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK |
-				   FUSE_BUF_FD_RETRY;
-		buf.buf[0].fd = fd;
-		buf.buf[0].pos = off;
-		/* Copied: moved pages would leave the lower file's cache. */
-		fuse_reply_data(req, &buf, 0);
-	}
 	file_fd_put(fi, fd);
+}
+
+/* As the request says: the file may have been opened otherwise. */
+static int sync_flags(int flags)
+{
+	if ((flags & O_SYNC) == O_SYNC)
+		return RWF_SYNC;
+	return flags & O_DSYNC ? RWF_DSYNC : 0;
 }
 
 /*
@@ -99,8 +140,28 @@ static ssize_t write_lower(const struct stackfs *fs, const char *buf,
 
 	if (file_of(fi)->appends && !append)
 		return -EPERM;
-	n = pwritev2(file_of(fi)->fd, &iov, 1, off, append ? RWF_APPEND : 0);
+	n = pwritev2(file_of(fi)->fd, &iov, 1, off, sync_flags(fi->flags) |
+		     (append ? RWF_APPEND : 0));
 	return n < 0 ? -errno : n;
+}
+
+/*
+ * Whoever wrote them has been told that they are written: a part is not enough,
+ * and the kernel takes a short count for all.
+ */
+static ssize_t write_all(const struct stackfs *fs, const char *buf, size_t size,
+			 off_t off, const struct fuse_file_info *fi)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < size) {
+		n = write_lower(fs, buf + done, size - done, off + done, fi);
+		if (n <= 0)
+			return n < 0 ? n : -EIO;
+		done += n;
+	}
+	return done;
 }
 
 static pthread_mutex_t caps_locks[] = {
@@ -132,7 +193,7 @@ static ssize_t write_pages(const struct stackfs *fs, const char *buf,
 	      fgetxattr(f->fd, CAPS_XATTR, caps, sizeof(caps));
 	if (len > 0)
 		epoch = cache_xattr_begin(fs->cache, id);
-	n = write_lower(fs, buf, size, off, fi);
+	n = write_all(fs, buf, size, off, fi);
 	if (len > 0) {
 		if (fsetxattr(f->fd, CAPS_XATTR, caps, len, 0))
 			log_warn("capabilities of a file are lost: %s",
@@ -259,7 +320,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		in = cache_begin(fs->cache, ino_in);
 	out = cache_begin(fs->cache, ino_out);
 	n = copy_file_range(fd_in, &off_in, file_of(fi_out)->fd,
-			    &off_out, len, flags);
+			    &off_out, len < COPY_MAX ? len : COPY_MAX, flags);
 	if (n < 0)
 		n = -errno;
 	attr_end(fs, file_of(fi_out)->node, file_of(fi_out)->fd, out);

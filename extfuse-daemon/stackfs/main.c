@@ -137,6 +137,7 @@ static void finish(struct stackfs *fs)
 	watch_stop(fs);
 	locks_stop(fs);
 	handles_free(fs);
+	pipes_free(fs);
 	nodes_reaper_stop(&fs->nodes);
 	if (fs->se)
 		fuse_session_destroy(fs->se);

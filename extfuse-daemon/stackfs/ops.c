@@ -7,8 +7,6 @@
  */
 #include "stackfs.h"
 
-#define MAX_WRITE (1 << 20)
-
 void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct stackfs *fs = userdata;
@@ -30,7 +28,7 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
 	 * kernel would leave it to us to clear setuid bits.
 	 */
 	conn->want = want & conn->capable;
-	conn->max_write = MAX_WRITE;
+	conn->max_write = STACKFS_MAX_DATA;
 }
 
 const struct fuse_lowlevel_ops stackfs_ops = {

@@ -87,6 +87,7 @@ struct watch {
 /* Opcodes that the daemon counts; larger ones do not exist. */
 #define STACKFS_MAX_OPS EXTFUSE_MAX_OPS
 
+#define STACKFS_MAX_DATA (1 << 20)	/* of a request */
 #define STACKFS_STREAMS 32
 #define STACKFS_THREADS 10	/* that answer requests */
 
@@ -112,6 +113,7 @@ struct locks;
  * @splice:	files of the lower root's device may be spliced from (io.c)
  * @handles:	open files and directories
  * @locks:	that are the lower files' (lock.c), NULL: the kernel keeps them
+ * @pipes:	that nobody uses now (pipe.c)
  * @streams:	directories that are read without being open (dir.c)
  * @ops:	requests that reached the daemon, by opcode
  */
@@ -142,6 +144,7 @@ struct stackfs {
 	pthread_mutex_t handles_lock;
 	struct handle *handles;
 	struct locks *locks;
+	struct pipe *pipes;
 	struct dirhandle *streams[STACKFS_STREAMS];
 	unsigned int stream_hand;
 	_Atomic uint64_t ops[STACKFS_MAX_OPS];
@@ -296,6 +299,22 @@ void locks_stop(struct stackfs *fs);
 void locks_flush(struct stackfs *fs, const struct file *f, uint64_t owner);
 /** locks_release() - the file is closed for good: all that came by it go */
 void locks_release(struct stackfs *fs, const struct file *f);
+
+/* pipe.c */
+
+struct pipe {
+	struct pipe *next;
+	int fd[2];
+};
+
+/** pipe_get() - an empty pipe until put, or NULL */
+struct pipe *pipe_get(struct stackfs *fs);
+/** pipe_put() - @empty: what was put in has been taken out */
+void pipe_put(struct stackfs *fs, struct pipe *p, bool empty);
+void pipes_free(struct stackfs *fs);
+/** pipe_fill() - from a file until the end of it: how much, or -errno, -EAGAIN if
+ *  it does not fit */
+ssize_t pipe_fill(struct pipe *p, int fd, size_t size, off_t off);
 
 /* io.c */
 

@@ -65,6 +65,40 @@ t_enospc_writeback()
 	small_end
 }
 
+# Pages that do not fit any more: who stored them, or wrote them, is told
+t_enospc_pages()
+{
+	local i how
+	cat > "$T/store" <<-'END'
+		import mmap, os, sys
+		size = 8 << 20
+		f = os.open(sys.argv[2], os.O_CREAT | os.O_RDWR)
+		try:
+		    if sys.argv[1] == "mmap":
+		        os.truncate(f, size)
+		        m = mmap.mmap(f, size)
+		        for at in range(0, size, 4096):
+		            m[at:at + 8] = b"%08d" % at
+		        m.flush()
+		    else:
+		        for at in range(0, size, 65536):
+		            os.write(f, b"x" * 65536)
+		    os.fsync(f)
+		    os.close(f)
+		    print("all is written")
+		except OSError as e:
+		    print(e.strerror)
+	END
+	for i in "nopassthrough mmap" "writeback mmap" "writeback write"; do
+		how=${i#* }
+		small tmpfs size=8m "${i% *}"
+		head -c 300k /dev/zero > "$L/taken"
+		eq "$i: $(python3 "$T/store" "$how" "$M/d/f")" "$i: No space left on device"
+		rm "$M/d/f"
+		small_end
+	done
+}
+
 # The owner's quota, whoever the daemon is
 t_edquot()
 {
@@ -184,6 +218,22 @@ t_eio()
 		grep -q 'Input/output error' "$T/err"
 		fails 1 dd if=/dev/zero of="$i/d/f" bs=4k count=1 conv=notrunc oflag=direct 2> "$T/err"
 		grep -q 'Input/output error' "$T/err"
+	done
+	# in the middle of a file: neither its end nor zeros
+	table "0 $size linear $loop 0"
+	head -c 1M /dev/urandom > "$L/d/g"
+	sync
+	i=$(filefrag -b512 -v "$L/d/g" | awk '$1 == "0:" { print $4 + 200 }')
+	table "0 $i linear $loop 0
+		$i 8 error
+		$((i + 8)) $((size - i - 8)) linear $loop $((i + 8))"
+	down
+	mnt nopassthrough
+	for i in "$L" "$M"; do
+		echo 3 > /proc/sys/vm/drop_caches
+		cat "$i/d/g" > "$T/got.${i##*/}" 2> "$T/err" && exit 1
+		grep -q 'Input/output error' "$T/err"
+		eq "$(stat -c %s "$T/got.${i##*/}")" $((200 * 512))
 	done
 	table "0 $size linear $loop 0"
 	echo fine > "$M/d/f"
