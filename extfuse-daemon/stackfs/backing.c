@@ -92,6 +92,15 @@ static bool append_only(const struct file *f)
 		(stx.stx_attributes & STATX_ATTR_APPEND));
 }
 
+/*
+ * A backing file of plain FUSE keeps the flags of open(2), and O_DIRECT may be
+ * taken away for the last block; what is open by passthrough goes on with it.
+ */
+static bool fixed_direct(const struct stackfs *fs, const struct file *f)
+{
+	return !fs->cache && f->direct;
+}
+
 void backing_attach(struct stackfs *fs, struct file *f)
 {
 	pthread_mutex_t *stripe = node_stripe(&fs->nodes, f->node->index);
@@ -107,7 +116,7 @@ void backing_attach(struct stackfs *fs, struct file *f)
 	 */
 	if (!n->backing_id && !n->cached_opens && !n->limits &&
 	    (!fs->cache || cache_has_node(fs->cache, n->id)) &&
-	    !append_only(f)) {
+	    !append_only(f) && !fixed_direct(fs, f)) {
 		n->backing_id = backing_open(fs, f->fd);
 		backing_keep(fs, f);
 	}

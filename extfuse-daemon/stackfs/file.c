@@ -17,15 +17,14 @@
 #define OPEN_EXEC 0x20
 
 /*
- * O_DIRECT is dropped: requests carry data at no particular alignment.  So is
- * O_APPEND, which each write tells of its own (io.c), unless the file is
- * append-only.  With passthrough the kernel opens the lower file once more, with
- * the caller's flags.  With a writeback cache the kernel reads what it writes.
+ * O_APPEND is dropped: each write tells it of its own (io.c), unless the file is
+ * append-only.  O_DIRECT is only tried (see direct_tried()).  With passthrough the
+ * kernel opens the lower file once more, with the caller's flags.  With a
+ * writeback cache the kernel reads what it writes.
  */
 static int open_flags(const struct stackfs *fs, int flags)
 {
-	flags &= ~(O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW | O_DIRECT |
-		   O_APPEND);
+	flags &= ~(O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW | O_APPEND);
 	if (fs->opts.writeback && (flags & O_ACCMODE) == O_WRONLY)
 		flags = (flags & ~O_ACCMODE) | O_RDWR;
 	return flags | noatime_flag(fs, S_IFREG) | O_CLOEXEC;
@@ -56,6 +55,18 @@ static void file_destroy(struct stackfs *fs, struct handle *h)
 	free(f);
 }
 
+/*
+ * That the lower file system has it is all that was to be known: requests carry
+ * data at no particular alignment.
+ */
+static bool direct_tried(int fd, int flags)
+{
+	if (!(flags & O_DIRECT))
+		return false;
+	fcntl(fd, F_SETFL, flags & ~O_DIRECT);
+	return true;
+}
+
 /* Takes over @fd, and a reference to the node of its own. */
 static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
 {
@@ -67,6 +78,8 @@ static struct file *file_new(struct stackfs *fs, struct node *n, int fd)
 	f->fd = fd;
 	f->writes = (flags & O_ACCMODE) != O_RDONLY;
 	f->appends = flags & O_APPEND;
+	f->noatime = flags & O_NOATIME;
+	f->direct = direct_tried(fd, flags);
 	f->node = node_get(&fs->nodes, n->id);
 	f->flushes = f->writes || fs->locks;
 	if (f->flushes)

@@ -95,6 +95,17 @@ static int read_spliced(fuse_req_t req, int fd, size_t size, off_t off)
 	return n == -EAGAIN ? -EAGAIN : 0;
 }
 
+/* fcntl(2) may have changed it since the file was opened. */
+static void noatime_follow(const struct stackfs *fs, struct file *f, int flags)
+{
+	int wanted = (flags & O_NOATIME) | noatime_flag(fs, S_IFREG);
+
+	if (!f || atomic_exchange(&f->noatime, wanted) == wanted)
+		return;
+	flags = fcntl(f->fd, F_GETFL);
+	fcntl(f->fd, F_SETFL, (flags & ~O_NOATIME) | wanted);
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	     struct fuse_file_info *fi)
 {
@@ -106,6 +117,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		reply_err(req, -fd);
 		return;
 	}
+	noatime_follow(fs, file_of(fi), fi->flags);
 	watch = cache_read_begin(fs->cache, ino);
 	if (watch.epoch || size < SPLICE_MIN || !may_splice(fs, file_of(fi)) ||
 	    read_spliced(req, fd, size, off))

@@ -250,7 +250,8 @@ void handles_free(struct stackfs *fs);
 
 /* An open file; @backing_id 0: its data goes through the daemon; @flushes: the
  * daemon must hear of FLUSH; @appends: @fd is open for appending, as the lower file
- * is good for nothing else */
+ * is good for nothing else; @direct: the caller's is O_DIRECT, or was when it was
+ * opened; @noatime: O_NOATIME of @fd */
 struct file {
 	struct handle handle;
 	int fd;
@@ -258,6 +259,8 @@ struct file {
 	bool writes;
 	bool flushes;
 	bool appends;
+	bool direct;
+	atomic_int noatime;
 	struct node *node;
 };
 

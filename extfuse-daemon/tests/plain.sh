@@ -1200,6 +1200,67 @@ t_birth_times()
 	eq "$("$STAT" --json "$M" | python3 -c 'import json, sys; print(json.load(sys.stdin)["ops"]["STATX"]["upcall"])')" 1
 }
 
+# What F_SETFL has changed since a file was opened counts.  By passthrough it is the
+# kernel's to see to; plain FUSE does not, and gets no passthrough for O_DIRECT
+t_flags_now()
+{
+	local mode i
+	head -c 10000 /dev/urandom > "$T/in"
+	cat > "$T/setfl" <<-'END'
+		import fcntl, os, sys
+		def set(f, flag, on):
+		    flags = fcntl.fcntl(f, fcntl.F_GETFL)
+		    fcntl.fcntl(f, fcntl.F_SETFL, flags | flag if on else flags & ~flag)
+		f = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)
+		os.write(f, b"one ")
+		os.lseek(f, 0, 0)
+		set(f, os.O_APPEND, True)
+		os.write(f, b"two")
+		set(f, os.O_APPEND, False)
+		os.pwrite(f, b"O", 0)
+		os.fsync(f)
+		os.utime(f, (1, os.fstat(f).st_mtime))
+		set(f, os.O_NOATIME, True)
+		print(os.pread(f, 100, 0), os.fstat(f).st_atime)
+		# past what the kernel has
+		os.posix_fadvise(f, 0, 0, os.POSIX_FADV_DONTNEED)
+		set(f, os.O_NOATIME, False)
+		print(os.pread(f, 100, 0), os.fstat(f).st_atime > 1)
+	END
+	for mode in nopassthrough writeback passthrough; do
+		[[ $mode = passthrough && $OPTS != extfuse=off ]] && continue
+		down
+		mnt "$mode,attr_timeout=0"
+		dd if="$T/in" of="$M/d/tail" bs=4096 oflag=direct
+		cmp "$T/in" "$L/d/tail"
+		[ $mode = passthrough ] && continue
+		for i in "$M" "$R"; do python3 "$T/setfl" "$i/d/f" > "$T/said.${i##*/}"; done
+		diff "$T/said.ref" "$T/said.mnt"
+		rm -f "$M"/d/* "$R"/d/*
+	done
+}
+
+# Where the lower file system has none, there is none: not an error of I/O
+t_no_direct()
+{
+	local i
+	down
+	mount -t ramfs none "$L"
+	mkdir "$L/d"
+	echo text > "$L/d/f"
+	for i in passthrough nopassthrough; do
+		mnt "$i"
+		fails 1 dd if="$M/d/f" iflag=direct status=none 2> "$T/err"
+		grep 'Invalid argument' "$T/err"
+		fails 1 dd if="$L/d/f" of="$M/d/g" oflag=direct status=none 2> "$T/err"
+		grep 'Invalid argument' "$T/err"
+		eq "$(cat "$M/d/f")" text
+		down
+	done
+	umount "$L"
+	mnt
+}
+
 [ -x "$MOUNT" ] || { echo "FAIL all: no $MOUNT"; exit 1; }
 [ "$(id -u)" = 0 ] || { echo "SKIP all: not root"; exit 77; }
 ${CC:-cc} -D_GNU_SOURCE -O1 -Wall -o "$T/fsop" "$HERE/fsop.c" || exit 1
