@@ -67,6 +67,36 @@ static int check_type(struct stackfs *fs)
 	return 0;
 }
 
+/*
+ * What only the mount of LOWER can do: who asks for it must have it there.
+ */
+static int check_asked(unsigned long asked, unsigned long lower)
+{
+	static const struct {
+		const char *name;
+		unsigned long flag;
+		unsigned long needs;
+		unsigned long forbids;
+	} of_lower[] = {
+		{ "relatime", MS_RELATIME, ST_RELATIME, 0 },
+		{ "strictatime", MS_STRICTATIME, 0, ST_RELATIME | ST_NOATIME },
+		{ "sync", MS_SYNCHRONOUS, ST_SYNCHRONOUS, 0 },
+		{ "dirsync", MS_DIRSYNC, ST_SYNCHRONOUS, 0 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(of_lower) / sizeof(of_lower[0]); i++) {
+		if (!(asked & of_lower[i].flag) ||
+		    ((lower & of_lower[i].needs) == of_lower[i].needs &&
+		     !(lower & of_lower[i].forbids)))
+			continue;
+		log_err("-o %s: the mount of the lower directory would have to be so",
+			of_lower[i].name);
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
 static int check_lower(struct stackfs *fs)
 {
 	struct statvfs sv;
@@ -88,8 +118,10 @@ static int check_lower(struct stackfs *fs)
 	}
 	fs->st_flags = sv.f_flag;
 	/* C7: what the lower mount forbids; MS_* and ST_* are the same. */
-	fs->opts.ms_flags |= sv.f_flag & LOWER_LIMITS;
-	err = check_type(fs);
+	fs->opts.ms_flags |= sv.f_flag & (LOWER_LIMITS | ST_RDONLY);
+	err = check_asked(fs->opts.ms_flags, sv.f_flag);
+	if (!err)
+		err = check_type(fs);
 	if (err)
 		return err;
 	xattr_probe(fs);
@@ -143,22 +175,25 @@ static int check_mountpoint(struct stackfs *fs)
 
 /*
  * C7: what the lower mount forbids stays forbidden.  The daemon knows: something
- * else may be mounted on the lower directory by now.  That it is read-only is
- * told with every change, and may be over.
+ * else may be mounted on the lower directory by now.  That it was read-only may
+ * be over.
  */
-static int lower_limits(const char *mountpoint, unsigned long *flags)
+static int lower_limits(const char *mountpoint, const char *lower, unsigned long *flags)
 {
 	char *text = calloc(1, XATTR_SIZE_MAX + 1);
 	json_t *j = NULL, *v;
+	struct statvfs sv;
 	int err = 0;
 
 	if (text && getxattr(mountpoint, STAT_XATTR, text, XATTR_SIZE_MAX) > 0)
 		j = json_loads(text, 0, NULL);
 	v = json_object_get(j, "lower_flags");
 	if (json_is_integer(v))
-		*flags = json_integer_value(v);
+		*flags = json_integer_value(v) & ~ST_RDONLY;
 	else
 		err = -EPROTO;
+	if (!err && !statvfs(lower, &sv))
+		*flags |= sv.f_flag & ST_RDONLY;
 	json_decref(j);
 	free(text);
 	return err;
@@ -182,12 +217,18 @@ int check_remount(struct stackfs *fs)
 		log_err("%s: no ExtFUSE mount to remount", o->mountpoint);
 		return EXIT_MOUNT;
 	}
+	err = lower_limits(o->mountpoint, source, &limits);
 	free(source);
-	if (lower_limits(o->mountpoint, &limits)) {
+	if (err) {
 		log_err("%s: remount: the daemon does not say what the lower mount allows",
 			o->mountpoint);
 		return EXIT_MOUNT;
 	}
+	/* the mount table has it of every mount */
+	err = check_asked(o->ms_flags & ~MS_RELATIME, limits);
+	if (err)
+		return err;
+	limits &= LOWER_LIMITS | ST_RDONLY;
 	if (!o->fake && mount(NULL, o->mountpoint, NULL, o->ms_flags | limits,
 			      NULL)) {
 		log_err("%s: remount: %s", o->mountpoint, strerror(errno));

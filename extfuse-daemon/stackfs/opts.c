@@ -18,13 +18,13 @@
 static const char *const ignored[] = {
 	"defaults", "_netdev", "nofail", "noauto", "auto", "user", "nouser",
 	"users", "nousers", "owner", "noowner", "group", "nogroup",
-	"default_permissions", "silent", "loud", "lazytime", "nolazytime",
-	"iversion", "noiversion", "mand", "nomand",
+	"default_permissions", "silent", "loud", "nolazytime", "noiversion", "nomand",
 };
 
-/* The second line: of the mount table, from mount(8) for a remount. */
-static const char *const ignored_prefixes[] = {
-	"comment=", "x-", "X-",
+static const char *const ignored_prefixes[] = { "comment=", "x-", "X-" };
+
+/* Of the mount table: mount(8) hands them over for a remount, and nothing else would act */
+static const char *const table_prefixes[] = {
 	"user_id=", "group_id=", "rootmode=", "fd=", "max_read=", "blksize=",
 };
 
@@ -61,18 +61,30 @@ static bool parse_ms(struct options *o, const char *arg)
 	return false;
 }
 
-static bool is_ignored(const char *arg)
+static const char *prefix_find(const char *const *prefixes, size_t n, const char *arg)
 {
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!strncmp(arg, prefixes[i], strlen(prefixes[i])))
+			return prefixes[i];
+	return NULL;
+}
+
+static bool is_ignored(struct options *o, const char *arg)
+{
+	const char *of_table;
 	size_t i;
 
 	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		if (!strcmp(arg, ignored[i]))
 			return true;
-	for (i = 0; i < sizeof(ignored_prefixes) / sizeof(ignored_prefixes[0]); i++)
-		if (!strncmp(arg, ignored_prefixes[i],
-			     strlen(ignored_prefixes[i])))
-			return true;
-	return false;
+	of_table = prefix_find(table_prefixes, sizeof(table_prefixes) / sizeof(table_prefixes[0]),
+			       arg);
+	if (of_table)
+		o->of_table = of_table;
+	return of_table || prefix_find(ignored_prefixes,
+				       sizeof(ignored_prefixes) / sizeof(ignored_prefixes[0]), arg);
 }
 
 static bool parse_switch(struct options *o, const char *arg)
@@ -257,7 +269,7 @@ static int parse_arg(void *data, const char *arg, int key,
 	/* between two commas */
 	if (!*arg)
 		return 0;
-	if (parse_ms(o, arg) || parse_switch(o, arg) || is_ignored(arg))
+	if (parse_ms(o, arg) || parse_switch(o, arg) || is_ignored(o, arg))
 		return 0;
 	return parse_value(o, arg);
 }
@@ -284,6 +296,10 @@ static int check_options(struct options *o)
 		log_err("missing operand: %s",
 			o->lower ? "MOUNTPOINT" : "LOWER");
 		opts_usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (o->of_table && !(o->ms_flags & MS_REMOUNT) && !o->sloppy) {
+		log_err("-o %s...: for a remount only", o->of_table);
 		return EXIT_USAGE;
 	}
 	if (o->writeback && o->passthrough == 1) {

@@ -35,6 +35,7 @@ enum extfuse_mode {
  * @object:	NULL: the packaged one
  * @passthrough: -1: not said
  * @ms_flags:	MS_* for mount(2)
+ * @of_table:	an option that only a remount may have, NULL: none
  */
 struct options {
 	char *lower;
@@ -57,6 +58,7 @@ struct options {
 	uint64_t negative_timeout;
 	uint32_t max_entries;
 	unsigned long ms_flags;
+	const char *of_table;
 };
 
 /**

@@ -113,7 +113,7 @@ char *stat_json(struct stackfs *fs)
 		"mode", st.attached ? "extfuse" : "plain",
 		"passthrough", fs->passthrough,
 		"rejected", (json_int_t)st.rejected,
-		"lower_flags", (json_int_t)(fs->st_flags & LOWER_LIMITS),
+		"lower_flags", (json_int_t)fs->st_flags,
 		"ops", ops_json(fs),
 		"maps", maps_json(fs),
 		"nodes",

@@ -836,16 +836,43 @@ t_usage()
 	"$MOUNT" -s "$L" "$M" -o nonsense,"$OPTS" -f
 	"$MOUNT" "$L" "$M" -o nonsense,"$OPTS" -sfnv
 	"$MOUNT" -o "$OPTS" -t fuse.extfuse "$L" "$M" -f
+	# what would do nothing
+	for bad in lazytime iversion mand; do says 1 "unknown option '$bad'" "$MOUNT" "$L" "$M" -o $bad; done
+	for bad in max_read=4096 fd=3 user_id=0; do says 1 "${bad%=*}=...: for a remount only" "$MOUNT" "$L" "$M" -o $bad; done
 	"$MOUNT" "$L" "$M" -f -o "$OPTS",_netdev,nofail,noauto,user,x-systemd.automount,comment=hi,defaults
 	unmounted
 	# what the manual page has, but for those with a value, and remount
 	for option in $(awk '/^\.TP/ { getline; print } /^\.BR (_netdev|silent)/' "$HERE/../../docs/man/mount.extfuse.8" |
-	    sed -n 's/^\.BR* \([a-z_].*\)/\1/p' | grep -v '=\|^remount' | tr -d '",'); do
+	    sed -n 's/^\.BR* \([a-z_].*\)/\1/p' | grep -v '=\|^remount\|^relatime' | tr -d '",'); do
 		"$MOUNT" "$L" "$M" -f -o "$option,extfuse=off" || { echo "-o $option"; exit 1; }
 		echo "$option" >> "$T/options"
 	done
 	grep -q nostrictatime "$T/options"
 	grep -q nomand "$T/options"
+	mnt
+}
+
+# What only the mount of LOWER can do
+t_options_of_lower()
+{
+	local o
+	down
+	mount -t tmpfs -o relatime none "$L"
+	for o in strictatime sync dirsync; do
+		says 1 "-o $o: the mount of the lower directory" "$MOUNT" "$L" "$M" -o "$OPTS,$o"
+	done
+	unmounted
+	mnt relatime
+	says 1 "-o strictatime: the mount" "$MOUNT" "$L" "$M" -o "remount,strictatime,$OPTS"
+	says 1 "-o sync: the mount" "$MOUNT" "$L" "$M" -o "remount,sync,$OPTS"
+	down
+	mount -o remount,strictatime,sync "$L"
+	says 1 "-o relatime: the mount" "$MOUNT" "$L" "$M" -o "$OPTS,relatime"
+	mnt strictatime,sync,dirsync
+	"$MOUNT" "$L" "$M" -o "$(findmnt -n -o OPTIONS "$M"),remount"
+	"$MOUNT" "$L" "$M" -o "remount,strictatime,$OPTS"
+	down
+	umount "$L"
 	mnt
 }
 
@@ -894,7 +921,7 @@ t_mount_table()
 	awk -v m="$M" '$2 == m { print $4 }' /proc/mounts | grep -q '^ro,nosuid,nodev,noexec,noatime'
 	fails 1 touch "$M/d/f"
 	down
-	mnt ro,rw,sync,async,dirsync,nodirsync
+	mnt ro,rw,sync,async,dirsync,nodirsync,strictatime,nostrictatime
 	touch "$M/d/f"
 	fails 1 grep " $M .*sync" /proc/mounts
 	# a line of more than 4096 bytes, with each space as \040

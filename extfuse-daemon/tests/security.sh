@@ -620,6 +620,35 @@ t_flags_of_the_lower_mount()
 	done
 }
 
+# Read-only, by its mount or its file system, it is here, too, and says so
+t_read_only_below()
+{
+	local how
+	for how in bind, ''; do
+		down
+		below "$L" -t tmpfs none
+		mkdir -m 1777 "$L/d"
+		echo x > "$L/d/f"
+		mount -o "remount,${how}ro" "$L"
+		mnt rw
+		awk -v m="$M" '$2 == m { print $4 }' /proc/mounts | grep -q '^ro,'
+		fails 1 test -w "$M/d/f"
+		fails 1 bash -c "echo y > $M/d/f" 2> "$T/said"
+		grep -q 'Read-only file system' "$T/said"
+		cat "$M/d/f"
+		"$MOUNT" "$L" "$M" -o "remount,rw,$OPTS"
+		fails 1 test -w "$M/d/f"
+		mount -o "remount,${how}rw" "$L"
+		"$MOUNT" "$L" "$M" -o "remount,rw,$OPTS"
+		test -w "$M/d/f"
+		echo z > "$M/d/f"
+		eq "$(cat "$L/d/f")" z
+		down
+		umount "$L"
+		mnt
+	done
+}
+
 # Mounted below the lower directory with fewer rights than itself: another file
 # system, and another mount of the same
 t_flags_of_mounts_below()
