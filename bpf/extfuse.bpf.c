@@ -306,6 +306,14 @@ static __always_inline int change_end(struct extfuse_req *req,
 	return EXTFUSE_PASSTHRU;
 }
 
+/* A node beyond the end of the map: nothing is published that I/O makes untrue. */
+static __always_inline int io_rowless(struct extfuse_req *req)
+{
+	if (req->phase == EXTFUSE_PHASE_ENTER)
+		COUNT(req, passthru);
+	return EXTFUSE_PASSTHRU;
+}
+
 /* Passthrough I/O.  A read is a change where it moves the lower atime. */
 HANDLER(READ)
 {
@@ -315,7 +323,7 @@ HANDLER(READ)
 		return upcall(req);
 	node = node_get(req->nodeid);
 	if (!node)
-		return upcall(req);
+		return io_rowless(req);
 	switch (req->phase) {
 	case EXTFUSE_PHASE_ATIME:
 		return change_begin(req, node);
@@ -334,7 +342,7 @@ HANDLER(WRITE)
 		return upcall(req);
 	node = node_get(req->nodeid);
 	if (!node)
-		return upcall(req);
+		return io_rowless(req);
 	switch (req->phase) {
 	case EXTFUSE_PHASE_MMAP:
 		/* stores have no request: not served any more, ever */

@@ -90,9 +90,9 @@ static void print_table(const json_t *j)
 	printf("mode         %s%s\nrejected     %lld\n", text(j, "mode"),
 	       json_is_true(json_object_get(j, "passthrough")) ?
 	       ", passthrough" : "", (long long)num(j, "rejected"));
-	printf("nodes        %lld, %lld of them pinned, %lld open\n",
+	printf("nodes        %lld, %lld of them pinned, %lld open, %lld without a row\n",
 	       (long long)num(nodes, "total"), (long long)num(nodes, "pinned"),
-	       (long long)num(nodes, "fds"));
+	       (long long)num(nodes, "fds"), (long long)num(nodes, "rowless"));
 	json_object_foreach(json_object_get(j, "maps"), name, map)
 		if (num(map, "max"))
 			printf("%-15s %lld of %lld\n", name,

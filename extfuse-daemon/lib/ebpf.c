@@ -15,8 +15,6 @@
 
 #define DEFAULT_OBJECT "/usr/lib/extfuse/extfuse.o"
 #define DEFAULT_ENTRIES 131072
-#define MIN_ENTRIES 16
-#define MAX_ENTRIES (1U << 24)
 
 static uint32_t round_pow2(uint32_t n)
 {
@@ -235,8 +233,8 @@ int ebpf_init(const char *path, const struct ebpf_opts *opts,
 	struct ebpf_ctx *ctx;
 	int err;
 
-	if ((opts && opts->size < sizeof(*opts)) || entries < MIN_ENTRIES ||
-	    entries > MAX_ENTRIES)
+	if ((opts && opts->size < sizeof(*opts)) || entries < EBPF_MIN_ENTRIES ||
+	    entries > EBPF_MAX_ENTRIES)
 		return -EINVAL;
 	ctx = ctx_new(path, opts);
 	if (!ctx)

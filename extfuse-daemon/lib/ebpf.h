@@ -25,6 +25,10 @@ enum ebpf_map {
 	EBPF_NUM_MAPS,
 };
 
+/* Of struct ebpf_opts: the fewest and the most entries. */
+#define EBPF_MIN_ENTRIES 16
+#define EBPF_MAX_ENTRIES (1U << 24)
+
 /**
  * struct ebpf_opts - how an object is loaded
  * @size:	sizeof(struct ebpf_opts) of the caller

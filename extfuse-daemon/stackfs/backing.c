@@ -31,12 +31,12 @@ static int32_t backing_open(struct stackfs *fs, int fd)
 }
 
 /*
- * Stock FUSE does not see stores to a shared mapping of the lower file, nor
- * can the daemon: from now on the kernel has to ask for the attributes.
+ * Where no program marks the node's row, nobody sees stores to a shared mapping
+ * of the lower file: from now on the kernel has to ask for the attributes.
  */
 static void node_loosen(struct stackfs *fs, struct node *n)
 {
-	if (fs->cache || atomic_exchange(&n->loose, true))
+	if (cache_has_node(fs->cache, n->id) || atomic_exchange(&n->loose, true))
 		return;
 	fuse_lowlevel_notify_inval_inode(fs->se, n->id, -1, 0);
 }
@@ -50,7 +50,7 @@ static void backing_keep(struct stackfs *fs, const struct file *f)
 {
 	struct node *n = f->node;
 
-	if (!n->backing_id || f->flushes || !fs->cache ||
+	if (!n->backing_id || f->flushes || !cache_has_node(fs->cache, n->id) ||
 	    atomic_load(&kept) >= MAX_KEPT)
 		return;
 	atomic_fetch_add(&kept, 1);
@@ -111,11 +111,10 @@ void backing_attach(struct stackfs *fs, struct file *f)
 		return;
 	pthread_mutex_lock(stripe);
 	/*
-	 * C1: writes that bypass the daemon must be seen by the program.  C7: it
-	 * would publish bits that are hidden, and open files to be executed.
+	 * The program would publish bits that are hidden, and open files to be
+	 * executed (C7).
 	 */
 	if (!n->backing_id && !n->cached_opens && !n->limits &&
-	    (!fs->cache || cache_has_node(fs->cache, n->id)) &&
 	    !append_only(f) && !fixed_direct(fs, f)) {
 		n->backing_id = backing_open(fs, f->fd);
 		backing_keep(fs, f);

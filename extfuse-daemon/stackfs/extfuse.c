@@ -8,11 +8,18 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "stackfs.h"
 
 #define DEFAULT_OBJECT "/usr/lib/extfuse/extfuse.o"
+
+/* Without max_entries=: what an entry takes, and which part of memory all may */
+#define ENTRY_BYTES 360
+#define MEMORY_SHARE 64
+#define FEWEST_ENTRIES 16384
+#define USUAL_ENTRIES 131072
 
 static const char *object_path(const struct stackfs *fs)
 {
@@ -73,13 +80,32 @@ static int object_open(struct stackfs *fs)
 	return 0;
 }
 
+/* Twice the inodes that are there, so that the lower file system may grow */
+static uint32_t default_entries(const struct stackfs *fs)
+{
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+	uint64_t most = memory / MEMORY_SHARE / ENTRY_BYTES;
+	uint64_t n = USUAL_ENTRIES;
+	struct statvfs sv;
+
+	if (most > EBPF_MAX_ENTRIES)
+		most = EBPF_MAX_ENTRIES;
+	while (n > most && n > FEWEST_ENTRIES)
+		n /= 2;
+	if (!fstatvfs(fs->root_fd, &sv) && sv.f_files > sv.f_ffree)
+		while (n < 2 * (sv.f_files - sv.f_ffree) && n * 2 <= most)
+			n *= 2;
+	return n;
+}
+
 static struct ebpf_opts object_opts(const struct stackfs *fs)
 {
 	rung_name = object_path(fs);
 	proc_fd(rung_path, fs->object_fd);
 	return (struct ebpf_opts) {
 		.size = sizeof(struct ebpf_opts),
-		.max_entries = fs->opts.max_entries,
+		.max_entries = fs->opts.max_entries ? fs->opts.max_entries :
+						      default_entries(fs),
 		.attr_timeout = fs->opts.attr_timeout,
 		.log = rung_log,
 	};

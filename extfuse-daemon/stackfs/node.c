@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "../lib/cache.h"
-#include "node.h"
+#include "stackfs.h"
 
 #define HASH_MIN 1024
 
@@ -264,6 +264,7 @@ struct nodes_usage nodes_usage(struct nodes *t)
 {
 	struct nodes_usage u = { .fds = atomic_load(&t->open_fds) };
 	uint32_t i, max = atomic_load(&t->nchunks) * NODES_PER_CHUNK;
+	uint32_t rows = cache_max_nodes(t->cache);
 
 	for (i = 0; i < max; i++) {
 		struct node *n = node_slot(t, i);
@@ -271,6 +272,7 @@ struct nodes_usage nodes_usage(struct nodes *t)
 		if (!atomic_load(&n->id))
 			continue;
 		u.total++;
+		u.rowless += t->cache && i >= rows;
 		u.pinned += atomic_load(&n->pins) > 0;
 	}
 	return u;
@@ -392,6 +394,16 @@ static int node_find_or_new(struct nodes *t, int fd, const struct lower *l,
 	return err;
 }
 
+static void warn_rowless(struct nodes *t, const struct node *n)
+{
+	uint32_t rows = cache_max_nodes(t->cache);
+
+	if (!t->cache || n->index < rows || atomic_exchange(&t->warned, true))
+		return;
+	log_warn("the kernel uses more than %u files at once, as many as the map holds: it asks the daemon for the others (a larger max_entries= would help)",
+		 rows);
+}
+
 int node_make(struct nodes *t, int fd, const struct lower *l,
 	      struct node **np)
 {
@@ -414,7 +426,9 @@ int node_make(struct nodes *t, int fd, const struct lower *l,
 		node_put(t, *np);
 	}
 	node_device_put(t, device);
-	if (!err)
-		nodes_fd_bound(t);
-	return err;
+	if (err)
+		return err;
+	nodes_fd_bound(t);
+	warn_rowless(t, *np);
+	return 0;
 }

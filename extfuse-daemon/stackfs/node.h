@@ -130,6 +130,7 @@ struct node_chunk {
  *
  * @lock:	guards hash, slots, @count and @device
  * @root_flags:	what the lower root's mount forbids
+ * @warned:	the log says that there are more nodes than rows
  * @stripe:	guard a node's descriptor, handle and passthrough state; leaf
  *		locks, taken without or inside @lock
  */
@@ -145,6 +146,7 @@ struct nodes {
 	struct node **hash;
 	size_t hash_size;
 	size_t count;
+	atomic_bool warned;
 
 	struct cache *cache;
 	int root_fd;
@@ -166,6 +168,7 @@ struct nodes {
 
 struct nodes_usage {
 	uint64_t total;
+	uint64_t rowless;
 	uint64_t pinned;
 	uint64_t fds;
 };

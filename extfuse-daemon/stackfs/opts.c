@@ -11,8 +11,6 @@
 
 #define NS 1000000000ULL
 #define MAX_SECONDS 4294967295ULL
-#define MIN_ENTRIES 16
-#define MAX_ENTRIES (1 << 24)
 
 /* Not known to mount(2) are: "user" and its kin, which mount(8) has seen to. */
 static const char *const ignored[] = {
@@ -135,7 +133,7 @@ static int parse_entries(struct options *o, const char *arg, const char *value)
 	errno = 0;
 	n = strtoul(value, &end, 10);
 	if (!*value || value[strspn(value, "0123456789")] || errno ||
-	    n < MIN_ENTRIES || n > MAX_ENTRIES)
+	    n < EBPF_MIN_ENTRIES || n > EBPF_MAX_ENTRIES)
 		return bad_value(arg, "not a number from 16 to 16777216");
 	o->max_entries = n;
 	return 0;
@@ -366,7 +364,7 @@ void opts_usage(FILE *f)
 	      "  entry_timeout=SECONDS  likewise names (3600)\n"
 	      "  negative_timeout=SECONDS  likewise names that do not exist (3600)\n"
 	      "  watch                  see changes made in LOWER itself at once\n"
-	      "  max_entries=NUMBER     names and nodes that the kernel may know (131072)\n"
+	      "  max_entries=NUMBER     names and nodes that the kernel may know\n"
 	      "  lock=mount|lower       whether locks are the lower file's, too (mount)\n"
 	      "  noallow_other          root only\n"
 	      "  foreground, debug      do not go to the background; log requests\n"

@@ -105,7 +105,7 @@ char *stat_json(struct stackfs *fs)
 
 	if (fs->ebpf)
 		session_status(fs, &st);
-	j = json_pack("{so ss si so ss sb sI sI so so s{sI sI sI} s{sb sI sI}}",
+	j = json_pack("{so ss si so ss sb sI sI so so s{sI sI sI sI} s{sb sI sI}}",
 		"mount", path_json(fs->opts.mountpoint),
 		"version", EXTFUSE_VERSION,
 		"abi", EXTFUSE_ABI,
@@ -118,6 +118,7 @@ char *stat_json(struct stackfs *fs)
 		"maps", maps_json(fs),
 		"nodes",
 		"total", (json_int_t)u.total,
+		"rowless", (json_int_t)u.rowless,
 		"pinned", (json_int_t)u.pinned,
 		"fds", (json_int_t)u.fds,
 		"watch",

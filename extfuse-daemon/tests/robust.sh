@@ -306,7 +306,7 @@ t_forgets()
 		[ "$("$STAT" --json "$M" | jq .nodes.total)" = 1 ] && break
 		sleep 0.1
 	done
-	eq "$("$STAT" --json "$M" | jq -c .nodes)" '{"total":1,"pinned":0,"fds":1}'
+	eq "$("$STAT" --json "$M" | jq -c .nodes)" '{"total":1,"rowless":0,"pinned":0,"fds":1}'
 }
 
 # Those that the kernel served, too: the root and what rows pin is left

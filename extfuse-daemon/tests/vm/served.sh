@@ -67,4 +67,50 @@ test_tiny_map_is_only_slow() {
 	cmp /tmp/a /tmp/c && cmp /tmp/b /tmp/c
 }
 
+# A node beyond the end of the map has no row, but its lower file all the same
+test_files_beyond_the_map() {
+	local r w
+	tree make "$lower" 200
+	echo data >"$lower/last"
+	xmount "max_entries=16" || return
+	tree walk "$mnt" >/dev/null
+	(($(extfuse-stat --json "$mnt" | jq .nodes.rowless) > 100)) ||
+		fail "all have rows: $(extfuse-stat "$mnt")" || return
+	r=$(counter READ upcall) w=$(counter WRITE upcall)
+	dd if=/dev/zero of="$mnt/last" bs=4k count=64 || return
+	cmp -n 262144 "$mnt/last" /dev/zero || return
+	r=$(($(counter READ upcall) - r)) w=$(($(counter WRITE upcall) - w))
+	((r == 0 && w == 0)) || fail "daemon saw $r reads and $w writes" || return
+	(($(counter WRITE passthru) >= 64)) || fail "not counted: $(counters)" || return
+	cmp <(stat -c '%s %b %y' "$mnt/last") <(stat -c '%s %b %y' "$lower/last") || return
+	python3 - "$mnt/last" <<-EOF || return
+		import mmap, os, sys, time
+		f = open(sys.argv[1], 'r+b')
+		m = mmap.mmap(f.fileno(), 4096)
+		for i in range(3):
+		    time.sleep(0.1)
+		    m[i] = 1
+		    m.flush()
+		    os.fsync(f.fileno())
+		    a, b = os.stat(sys.argv[1]), os.stat(sys.argv[1].replace('/mnt/', '/lower/'))
+		    assert a.st_mtime_ns == b.st_mtime_ns, (i, a, b)
+	EOF
+}
+
+# Twice the inodes below, but at most a 64th of memory
+test_default_entries() {
+	local kb n=131072
+	mkdir "$lower/t"
+	mount -t tmpfs -o nr_inodes=200000 none "$lower/t" || return
+	python3 -c "for i in range(140000): open('$lower/t/%d' % i, 'x')" || return
+	kb=$(awk '/^MemTotal/ { print $2 }' /proc/meminfo)
+	while ((n > kb * 1024 / 64 / 360)); do n=$((n / 2)); done
+	while ((n < 2 * 140000 && n * 2 <= kb * 1024 / 64 / 360)); do n=$((n * 2)); done
+	mount.extfuse "$lower/t" "$mnt" -o "extfuse=require,object=$object" || return
+	kb=$(extfuse-stat --json "$mnt" | jq .maps.attr_map.max)
+	umount "$mnt"
+	lower_umount "$lower/t"
+	((kb == n)) || fail "$kb entries, not $n"
+}
+
 run_tests
