@@ -53,8 +53,8 @@ static int check_type(struct stackfs *fs)
 		log_err("%s: %s", fs->opts.lower, strerror(errno));
 		return EXIT_MOUNT;
 	}
-	if (lower_judges_caller(&sf)) {
-		log_err("%s: an interface of the kernel (type 0x%lx), which judges the process that asks: here that would be root's",
+	if (!lower_stores(fs->root_fd, &sf)) {
+		log_err("%s: not a file system that keeps files (type 0x%lx): the kernel's interfaces judge the process that asks, which here would be root",
 			fs->opts.lower, (unsigned long)sf.f_type);
 		return EXIT_MOUNT;
 	}

@@ -25,7 +25,17 @@
 #endif
 #define HFS_SUPER_MAGIC		0x4244		/* fs/hfs/hfs.h */
 #define HFSPLUS_SUPER_MAGIC	0x482b		/* fs/hfsplus/hfsplus_raw.h */
-#define CONFIGFS_MAGIC		0x62656570	/* fs/configfs/mount.c */
+
+/* Of other trees, and of no header */
+#define ZFS_SUPER_MAGIC		0x2fc12fc1
+#define BCACHEFS_SUPER_MAGIC	0xca451a4e
+#define LUSTRE_SUPER_MAGIC	0x0bd00bd0
+#define GPFS_SUPER_MAGIC	0x47504653
+#define BEEGFS_SUPER_MAGIC	0x19830326
+#define ORANGEFS_SUPER_MAGIC	0x20030528
+#define VBOXSF_SUPER_MAGIC	0x786f4256
+#define AUFS_SUPER_MAGIC	0x61756673
+#define UBIFS_SUPER_MAGIC	0x24051905
 
 /* @fd may be O_PATH, which answers no ioctl(2). */
 static bool has_casefold_flag(int fd)
@@ -128,7 +138,7 @@ static int may_enter(int fd)
 		return err < 0 ? err : -ELOOP;
 	if (fstatfs(fd, &sf))
 		return -errno;
-	return lower_judges_caller(&sf) ? -EACCES : 0;
+	return lower_stores(fd, &sf) ? 0 : -EACCES;
 }
 
 /*
@@ -149,30 +159,39 @@ int lower_enter(int dir, const char *name)
 	return err;
 }
 
-/*
- * The kernel's interfaces: whatever their modes say, many of the files act by the
- * rights of who opened them, or writes, which would be root's.
- */
-bool lower_judges_caller(const struct statfs *sf)
+/* Those that keep files, but not on one block device of their own, which tells it */
+static bool type_stores(uint32_t type)
 {
-	switch ((uint32_t)sf->f_type) {
-	case PROC_SUPER_MAGIC:
-	case SYSFS_MAGIC:
-	case CGROUP_SUPER_MAGIC:
-	case CGROUP2_SUPER_MAGIC:
-	case RDTGROUP_SUPER_MAGIC:
-	case SECURITYFS_MAGIC:
-	case SELINUX_MAGIC:
-	case SMACK_MAGIC:
-	case DEBUGFS_MAGIC:
-	case TRACEFS_MAGIC:
-	case BPF_FS_MAGIC:
-	case CONFIGFS_MAGIC:
-	case EFIVARFS_MAGIC:
-	case BINFMTFS_MAGIC:
-		return true;
-	}
+	static const uint32_t types[] = {
+		TMPFS_MAGIC, RAMFS_MAGIC, OVERLAYFS_SUPER_MAGIC, FUSE_SUPER_MAGIC,
+		BTRFS_SUPER_MAGIC, BCACHEFS_SUPER_MAGIC, ZFS_SUPER_MAGIC, UBIFS_SUPER_MAGIC,
+		NFS_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, SMB_SUPER_MAGIC,
+		CEPH_SUPER_MAGIC, LUSTRE_SUPER_MAGIC, GPFS_SUPER_MAGIC, BEEGFS_SUPER_MAGIC,
+		ORANGEFS_SUPER_MAGIC, AFS_FS_MAGIC, AFS_SUPER_MAGIC, CODA_SUPER_MAGIC,
+		V9FS_MAGIC, VBOXSF_SUPER_MAGIC, HOSTFS_SUPER_MAGIC, ECRYPTFS_SUPER_MAGIC,
+		AUFS_SUPER_MAGIC, EROFS_SUPER_MAGIC_V1, AUTOFS_SUPER_MAGIC,
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (types[i] == type)
+			return true;
 	return false;
+}
+
+/*
+ * Whatever their modes say, files of the kernel's interfaces act by the rights of who
+ * opened them, or writes, which would be root's.  New ones come with every kernel, so what
+ * is known is the other kind.
+ */
+bool lower_stores(int fd, const struct statfs *sf)
+{
+	struct statx stx;
+
+	if (type_stores(sf->f_type))
+		return true;
+	return !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &stx) &&
+	       stx.stx_dev_major;
 }
 
 /*

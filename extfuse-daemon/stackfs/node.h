@@ -256,8 +256,9 @@ enum lower_traits {
 unsigned int lower_traits(int fd, const struct statfs *sf);
 /** lower_hash() - add bytes to a hash */
 uint64_t lower_hash(uint64_t hash, const void *bytes, size_t size);
-/** lower_judges_caller() - does it look at the process that asks, which is us? */
-bool lower_judges_caller(const struct statfs *sf);
+/** lower_stores() - does the file system of @fd keep files?  Others may look at the process
+ *  that asks, which is us. */
+bool lower_stores(int fd, const struct statfs *sf);
 /** lower_enter() - open what is mounted on a name, O_PATH
  *  Returns -EACCES or -ELOOP for what must not be shown. */
 int lower_enter(int dir, const char *name);

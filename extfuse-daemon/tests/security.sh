@@ -378,7 +378,8 @@ t_kernel_interfaces()
 	fails 1 other dd if="$M/d/sub/self/mem" count=0
 	umount "$L/d/sub"
 	ls "$M/d/sub"
-	for type in sysfs cgroup2 debugfs tracefs securityfs configfs bpf binfmt_misc; do
+	for type in sysfs cgroup2 debugfs tracefs securityfs configfs bpf binfmt_misc \
+			pstore fusectl mqueue devpts hugetlbfs nfsd rpc_pipefs efivarfs; do
 		mkdir "$L/d/$type"
 		mount -t $type none "$L/d/$type" || continue
 		echo "$type" >> "$T/types"
@@ -386,6 +387,15 @@ t_kernel_interfaces()
 		umount "$L/d/$type"
 	done
 	[ "$(wc -l < "$T/types")" -ge 3 ]
+	# what keeps files, on a device or not
+	truncate -s 2M "$T/disk"
+	mkfs.ext4 -qO ^has_journal "$T/disk"
+	for type in tmpfs ramfs ext4; do
+		mkdir "$L/d/keeps-$type"
+		mount -t $type -o "$([ $type != ext4 ] || echo loop)" "$T/disk" "$L/d/keeps-$type"
+		: > "$L/d/keeps-$type/f"
+		ls "$M/d/keeps-$type/f"
+	done
 	# a file of one
 	rmdir "$L/d/sub"
 	: > "$L/d/sub"
@@ -394,7 +404,8 @@ t_kernel_interfaces()
 	umount "$L/d/sub"
 	down
 	fails 32 "$MOUNT" /proc "$M" -o "$OPTS" 2> "$T/said"
-	grep -q "^mount.extfuse: /proc: an interface of the kernel (type 0x9fa0)" "$T/said"
+	umount "$L/d/keeps"-*
+	grep -q "^mount.extfuse: /proc: not a file system that keeps files (type 0x9fa0)" "$T/said"
 	mnt
 }
 
