@@ -109,6 +109,9 @@ static void init_amend(struct stackfs *fs, struct fuse_init_out *out)
 
 	/* asked for by op_init(), and forgotten by libfuse 3.14 */
 	out->flags |= FUSE_PARALLEL_DIROPS;
+	/* a handle would be good for as long as the kernel remembers the inode */
+	if (offered & FUSE_NO_EXPORT_SUPPORT)
+		init_set_flag(out, FUSE_NO_EXPORT_SUPPORT);
 	if (fs->opts.passthrough && (offered & FUSE_PASSTHROUGH)) {
 		init_set_flag(out, FUSE_PASSTHROUGH);
 		memcpy((char *)out + INIT_STACK_DEPTH_OFFSET, &depth,

@@ -69,6 +69,10 @@ struct fuse_statx_out {
 #define FUSE_PASSTHROUGH	(1ULL << 37)
 #endif
 
+#ifndef FUSE_NO_EXPORT_SUPPORT
+#define FUSE_NO_EXPORT_SUPPORT	(1ULL << 38)
+#endif
+
 #ifndef FUSE_ALLOW_IDMAP
 #define FUSE_ALLOW_IDMAP	(1ULL << 40)
 #endif
