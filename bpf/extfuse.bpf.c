@@ -478,10 +478,8 @@ HANDLER_TOUCHES(TMPFILE)
 static __always_inline int reply_opened(struct extfuse_req *req, __u32 flags,
 					__s32 backing_id)
 {
-	struct fuse_open_out out = {
-		.open_flags = flags | EXTFUSE_FOPEN_UNOPENED,
-		.padding = backing_id,	/* its name since Linux 6.9 */
-	};
+	/* by position: what is backing_id since Linux 6.9 was padding */
+	struct fuse_open_out out = { 0, flags | EXTFUSE_FOPEN_UNOPENED, backing_id };
 
 	if (bpf_extfuse_write_args(req, EXTFUSE_OUT_PARAM_0, &out, sizeof(out)))
 		return failed(req);

@@ -113,10 +113,11 @@ static uint32_t passthrough_flags(const struct stackfs *fs, const struct file *f
 static struct fuse_open_out file_open_out(const struct stackfs *fs,
 					  const struct file *f)
 {
+	/* by position: what is backing_id since Linux 6.9 was padding */
 	return (struct fuse_open_out) {
-		.fh = (uintptr_t)f,
-		.open_flags = flush_flag(fs, f) | passthrough_flags(fs, f),
-		.padding = f->backing_id,	/* its name since Linux 6.9 */
+		(uintptr_t)f,
+		flush_flag(fs, f) | passthrough_flags(fs, f),
+		f->backing_id,
 	};
 }
 

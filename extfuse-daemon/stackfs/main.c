@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "stackfs.h"
+
+#define OOM_SCORE_ADJ -900	/* killed after all others but the system's own */
 
 /* Waits for the daemon's exit code, or for its end. */
 static int wait_live(pid_t pid, int fd)
@@ -86,6 +89,25 @@ static void limits_lift(void)
 		log_warn("resource limit %d stays at %llu", limits[i],
 			 (unsigned long long)rl.rlim_max);
 	}
+}
+
+/*
+ * Memory that the kernel gets back by writing to us we must not wait for ourselves; and
+ * when there is none left, killing us would take away the files of all others.  Where
+ * that is forbidden (CAP_SYS_RESOURCE), it stays as it was.
+ */
+static void memory_init(void)
+{
+	int adj = 0;
+	FILE *f = fopen("/proc/self/oom_score_adj", "r+e");
+
+	if (f && fscanf(f, "%d", &adj) == 1 && adj > OOM_SCORE_ADJ) {
+		rewind(f);
+		fprintf(f, "%d", OOM_SCORE_ADJ);
+	}
+	if (f)
+		fclose(f);
+	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 }
 
 static int start(struct stackfs *fs)
@@ -195,7 +217,10 @@ static int mount_extfuse(struct stackfs *fs)
 	if (err || fs->opts.fake)
 		return err;
 	limits_lift();
+	memory_init();
 	signals_block();
+	/* elsewhere it means to read one's configuration, of which there is none */
+	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	return fs->opts.foreground ? serve(fs, -1) : daemonize(fs);

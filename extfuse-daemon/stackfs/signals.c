@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * SIGHUP, SIGINT, SIGTERM: unmount, while the daemon still serves, because
+ * SIGINT, SIGTERM: unmount, while the daemon still serves, because
  * unmounting may have to write data back.
  */
 #include <errno.h>
@@ -24,7 +24,6 @@ static void on_wake(int sig)
 static void end_signals(sigset_t *set)
 {
 	sigemptyset(set);
-	sigaddset(set, SIGHUP);
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGTERM);
 }

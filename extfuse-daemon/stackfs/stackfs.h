@@ -384,7 +384,7 @@ int watch_guard(struct stackfs *fs);
 int watch_start(struct stackfs *fs);
 void watch_stop(struct stackfs *fs);
 
-/* signals.c: SIGHUP, SIGINT and SIGTERM unmount */
+/* signals.c: SIGINT and SIGTERM unmount */
 void signals_block(void);
 bool signals_pending(void);
 int signals_start(struct stackfs *fs);

@@ -975,7 +975,7 @@ t_killed()
 
 t_signals()
 {
-	for sig in TERM INT HUP; do
+	for sig in TERM INT; do
 		kill -$sig "$(daemon)"
 		gone
 		unmounted

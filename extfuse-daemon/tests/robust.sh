@@ -286,6 +286,33 @@ t_killed_under_load()
 	done
 }
 
+# Nothing to unmount for
+t_hangup()
+{
+	local pid
+	pid=$(daemon)
+	kill -HUP "$pid"
+	sleep 0.5
+	eq "$(daemon)" "$pid"
+	echo 1 > "$M/d/f"
+	eq "$(cat "$L/d/f")" 1
+}
+
+# Last to be killed for want of memory, and no thread waits for memory that it has to free
+t_want_of_memory()
+{
+	local pid noio=0x80000
+	(echo -1000 > /proc/self/oom_score_adj) 2> /dev/null || { echo "no CAP_SYS_RESOURCE"; exit 77; }
+	pid=$(daemon)
+	eq "$(cat "/proc/$pid/oom_score_adj")" -900
+	[ "$(awk -v noio=$((noio)) '{ sub(/.*\) /, ""); if (int($7 / noio) % 2) n++ } END { print n }' /proc/"$pid"/task/*/stat)" = \
+		"$(ls "/proc/$pid/task" | wc -l)" ]
+	down
+	# what who mounts has decided stays
+	(echo -1000 > /proc/self/oom_score_adj; mnt)
+	eq "$(cat "/proc/$(daemon)/oom_score_adj")" -1000
+}
+
 # All look-ups are forgotten, the nodes with them
 t_forgets()
 {
