@@ -13,19 +13,12 @@
 #include <linux/extfuse.h>
 
 #include "rows.h"
-
-static long (*bpf_extfuse_read_args)(void *ctx, __u32 type, void *dst,
-				     __u32 size) = (void *)EXTFUSE_FUNC_READ_ARGS;
-static long (*bpf_extfuse_write_args)(void *ctx, __u32 type, const void *src,
-				      __u32 size) = (void *)EXTFUSE_FUNC_WRITE_ARGS;
+#include "road.h"
 
 /* Flags of struct fuse_open_out that an older <linux/fuse.h> lacks. */
 #ifndef FOPEN_PASSTHROUGH
 #define FOPEN_PASSTHROUGH	(1 << 7)
 #endif
-
-/* The program for an opcode; the loader finds it by its section's name. */
-#define HANDLER(op) SEC("extfuse/" #op) int handle_##op(struct extfuse_req *req)
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -39,10 +32,9 @@ struct {
 } handlers SEC(".maps");
 
 /* Runs for each request: opcodes without a handler are the daemon's. */
-SEC("extfuse")
-int extfuse_main(struct extfuse_req *req)
+PROGRAM("extfuse", extfuse_main)
 {
-	bpf_tail_call(req, &handlers, req->opcode);
+	CONTINUE(req->opcode);
 	return upcall(req);
 }
 
@@ -105,8 +97,7 @@ static __always_inline int serve_entry(struct extfuse_req *req,
 }
 
 /* A program of its own: two frames with names and a reply pass 512 bytes. */
-SEC("extfuse/LOOKUP_LONG")
-int handle_lookup_long(struct extfuse_req *req)
+PROGRAM("extfuse/LOOKUP_LONG", handle_lookup_long)
 {
 	__u64 name[LONG_WORDS];
 	struct extfuse_row *e;
@@ -130,7 +121,7 @@ HANDLER(LOOKUP)
 	if (!len || len > EXTFUSE_NAME_MAX)
 		return upcall(req);
 	if (len > EXTFUSE_SHORT_NAME) {
-		bpf_tail_call(req, &handlers, EXTFUSE_LOOKUP_LONG);
+		CONTINUE(EXTFUSE_LOOKUP_LONG);
 		return failed(req);
 	}
 	if (bpf_extfuse_read_args(req, EXTFUSE_NAME, name, sizeof(name)) < 0)
@@ -414,8 +405,7 @@ static __always_inline bool read_newdir(struct extfuse_req *req, __u64 *newdir)
 }
 
 /* Once for all handlers: verifying the search for a long name takes time. */
-SEC("extfuse/REMOVE_LONG")
-int handle_remove_long(struct extfuse_req *req)
+PROGRAM("extfuse/REMOVE_LONG", handle_remove_long)
 {
 	__u64 newdir;
 
@@ -430,7 +420,7 @@ int handle_remove_long(struct extfuse_req *req)
 HANDLER(op)								\
 {									\
 	if (remove(req, req->nodeid, 0))				\
-		bpf_tail_call(req, &handlers, EXTFUSE_REMOVE_LONG);	\
+		CONTINUE(EXTFUSE_REMOVE_LONG);			\
 	return upcall(req);						\
 }
 
@@ -452,7 +442,7 @@ HANDLER(op)								\
 		return failed(req);					\
 	more = remove(req, req->nodeid, 0);				\
 	if (remove(req, newdir, 1) || more)				\
-		bpf_tail_call(req, &handlers, EXTFUSE_REMOVE_LONG);	\
+		CONTINUE(EXTFUSE_REMOVE_LONG);			\
 	return upcall(req);						\
 }
 

@@ -87,9 +87,10 @@ static void print_table(const json_t *j)
 		printf("%lld)\n", (long long)json_integer_value(kernel_abi));
 	else
 		printf("none)\n");
-	printf("mode         %s%s\nrejected     %lld\n", text(j, "mode"),
-	       json_is_true(json_object_get(j, "passthrough")) ?
-	       ", passthrough" : "", (long long)num(j, "rejected"));
+	printf("mode         %s%s\nroad         %s\nrejected     %lld\n",
+	       text(j, "mode"), json_is_true(json_object_get(j, "passthrough")) ?
+	       ", passthrough" : "", text(j, "road"),
+	       (long long)num(j, "rejected"));
 	printf("nodes        %lld, %lld of them pinned, %lld open, %lld without a row\n",
 	       (long long)num(nodes, "total"), (long long)num(nodes, "pinned"),
 	       (long long)num(nodes, "fds"), (long long)num(nodes, "rowless"));

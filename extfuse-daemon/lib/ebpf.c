@@ -14,6 +14,7 @@
 #include "ladder.h"
 
 #define DEFAULT_OBJECT "/usr/lib/extfuse/extfuse.o"
+#define MODULE_OBJECT "/usr/lib/extfuse/extfuse-ops.o"
 #define DEFAULT_ENTRIES 131072
 
 static uint32_t round_pow2(uint32_t n)
@@ -182,13 +183,18 @@ int ebpf_grace(struct ebpf_ctx *ctx)
 				   BPF_ANY);
 }
 
-static struct ebpf_ctx *ctx_new(const char *path, const struct ebpf_opts *opts)
+static struct ebpf_ctx *ctx_new(const char *path, const struct ebpf_opts *opts,
+				enum ebpf_road road)
 {
 	struct ebpf_ctx *ctx = calloc(1, sizeof(*ctx));
 
 	if (!ctx)
 		return NULL;
-	ctx->path = path ? path : DEFAULT_OBJECT;
+	ctx->road = road;
+	ctx->path = path ? path :
+		    road == EBPF_ROAD_MODULE ? MODULE_OBJECT :
+		    DEFAULT_OBJECT;
+	ctx->ops.btf_fd = ctx->ops.link_fd = -1;
 	ctx->log = opts ? opts->log : NULL;
 	ctx->grace_inner = ctx->grace_outer = -1;
 	return ctx;
@@ -196,14 +202,14 @@ static struct ebpf_ctx *ctx_new(const char *path, const struct ebpf_opts *opts)
 
 int ebpf_check(const char *path, const struct ebpf_opts *opts)
 {
-	struct ebpf_ctx *ctx = ctx_new(path, opts);
+	struct ebpf_ctx *ctx = ctx_new(path, opts, ebpf_road(false));
 	int err = ctx ? ladder_object(ctx) : -ENOMEM;
 
 	ebpf_fini(ctx);
 	return err;
 }
 
-static int load(struct ebpf_ctx *ctx, uint32_t entries, uint64_t attr_timeout)
+static int climb(struct ebpf_ctx *ctx, uint32_t entries, uint64_t attr_timeout)
 {
 	int err = ladder_object(ctx);
 
@@ -225,6 +231,20 @@ static int load(struct ebpf_ctx *ctx, uint32_t entries, uint64_t attr_timeout)
 	return err;
 }
 
+static int load(struct ebpf_ctx *ctx, uint32_t entries, uint64_t attr_timeout)
+{
+	int err, handler;
+
+	if (ctx->road != EBPF_ROAD_MODULE)
+		return climb(ctx, entries, attr_timeout);
+	handler = ops_register(ctx);
+	if (handler < 0)
+		return handler;
+	err = climb(ctx, entries, attr_timeout);
+	libbpf_unregister_prog_handler(handler);
+	return err;
+}
+
 int ebpf_init(const char *path, const struct ebpf_opts *opts,
 	      struct ebpf_ctx **ctxp)
 {
@@ -236,7 +256,7 @@ int ebpf_init(const char *path, const struct ebpf_opts *opts,
 	if ((opts && opts->size < sizeof(*opts)) || entries < EBPF_MIN_ENTRIES ||
 	    entries > EBPF_MAX_ENTRIES)
 		return -EINVAL;
-	ctx = ctx_new(path, opts);
+	ctx = ctx_new(path, opts, ebpf_road(true));
 	if (!ctx)
 		return -ENOMEM;
 	err = load(ctx, round_pow2(entries), opts ? opts->attr_timeout : 0);
@@ -253,6 +273,7 @@ void ebpf_fini(struct ebpf_ctx *ctx)
 	if (!ctx)
 		return;
 	unmap_memory(ctx);
+	ops_close(&ctx->ops);
 	if (ctx->grace_outer >= 0)
 		close(ctx->grace_outer);
 	if (ctx->grace_inner >= 0)

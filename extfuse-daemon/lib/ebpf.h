@@ -30,6 +30,36 @@ enum ebpf_map {
 #define EBPF_MAX_ENTRIES (1U << 24)
 
 /**
+ * enum ebpf_road - how a program gets into the kernel
+ *
+ * @EBPF_ROAD_NONE:	not at all: plain FUSE
+ * @EBPF_ROAD_TYPE:	a kernel with the program type; the program's fd goes
+ *			into the INIT reply
+ * @EBPF_ROAD_MODULE:	module extfuse, a FUSE of its own beside the kernel's;
+ *			ebpf_attach()
+ */
+enum ebpf_road {
+	EBPF_ROAD_NONE,
+	EBPF_ROAD_TYPE,
+	EBPF_ROAD_MODULE,
+};
+
+/**
+ * ebpf_road() - what the running kernel has
+ * @load: if it has nothing, try to load the module (root only)
+ */
+enum ebpf_road ebpf_road(bool load);
+
+/** ebpf_road_name() - "program type", "module" or "none" */
+const char *ebpf_road_name(enum ebpf_road road);
+
+/** ebpf_road_device() - the device to open: /dev/fuse or /dev/extfuse */
+const char *ebpf_road_device(enum ebpf_road road);
+
+/** ebpf_road_type() - the file system type for mount(2) */
+const char *ebpf_road_type(enum ebpf_road road);
+
+/**
  * struct ebpf_opts - how an object is loaded
  * @size:	sizeof(struct ebpf_opts) of the caller
  * @max_entries: names and nodes that the maps hold (rounded up to a power of
@@ -48,13 +78,15 @@ struct ebpf_opts {
 
 /**
  * ebpf_init() - open, check and load an ExtFUSE object
- * @path:	the object; NULL: /usr/lib/extfuse/extfuse.o
+ * @path:	the object; NULL: /usr/lib/extfuse/extfuse.o, or extfuse-ops.o there
+ *		for the module
  * @opts:	NULL: defaults
  * @ctxp:	receives the context
  *
  * The ladder: object is readable BPF, its ABI number, its map layout, the
- * kernel's ABI number (/sys/fs/fuse/extfuse_abi), the numbers of program type
- * and helpers in the kernel's BTF, load.  The rung that fails says so in one
+ * kernel's ABI number (/sys/fs/fuse/extfuse_abi, of the module
+ * /sys/fs/extfuse/extfuse_abi), the numbers of program type and helpers in the
+ * kernel's BTF or the module's struct_ops in its own, load.  The rung that fails says so in one
  * line naming both numbers.
  *
  * Errors: -ENOENT no object, -ENOEXEC not a BPF object or an incomplete one,
@@ -76,6 +108,17 @@ void ebpf_fini(struct ebpf_ctx *ctx);
 
 /** ebpf_prog_fd() - fd of the main program, for the INIT reply */
 int ebpf_prog_fd(const struct ebpf_ctx *ctx);
+
+/**
+ * ebpf_attach() - have the program answer requests of a connection
+ * @ctx: the context
+ * @dev_fd: the open device, after the INIT reply was written
+ *
+ * For the module only: with the program type there is nothing left to do, and
+ * this returns 0.  The program is detached by ebpf_fini(), or sooner when the
+ * connection ends.
+ */
+int ebpf_attach(struct ebpf_ctx *ctx, int dev_fd);
 
 /** ebpf_kernel_abi() - ABI number of the running kernel, -EOPNOTSUPP: none */
 int ebpf_kernel_abi(void);

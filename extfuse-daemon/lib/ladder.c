@@ -12,8 +12,6 @@
 
 #include "ladder.h"
 
-#define KERNEL_ABI_FILE "/sys/fs/fuse/extfuse_abi"
-
 struct map_desc {
 	const char *name;
 	uint32_t value_size;
@@ -83,19 +81,6 @@ const char *ebpf_op_name(uint32_t opcode)
 	};
 
 	return opcode < EXTFUSE_MAX_OPS ? names[opcode] : NULL;
-}
-
-int ebpf_kernel_abi(void)
-{
-	FILE *f = fopen(KERNEL_ABI_FILE, "re");
-	int abi;
-
-	if (!f)
-		return -EOPNOTSUPP;
-	if (fscanf(f, "%d", &abi) != 1 || abi < 0)
-		abi = -EOPNOTSUPP;
-	fclose(f);
-	return abi;
 }
 
 static int rung_open(struct ebpf_ctx *ctx)
@@ -256,6 +241,12 @@ int ladder_opcode(const struct ebpf_ctx *ctx, const char *section)
 	return -EPROTO;
 }
 
+static enum bpf_prog_type prog_type(const struct ebpf_ctx *ctx)
+{
+	return ctx->road == EBPF_ROAD_MODULE ? BPF_PROG_TYPE_STRUCT_OPS :
+	       (enum bpf_prog_type)EXTFUSE_PROG_TYPE;
+}
+
 static int rung_programs(struct ebpf_ctx *ctx)
 {
 	struct bpf_program *prog;
@@ -267,8 +258,7 @@ static int rung_programs(struct ebpf_ctx *ctx)
 			return op;
 		if (op == -1)
 			ctx->main_prog = prog;
-		bpf_program__set_type(prog,
-				      (enum bpf_prog_type)EXTFUSE_PROG_TYPE);
+		bpf_program__set_type(prog, prog_type(ctx));
 	}
 	if (!ctx->main_prog) {
 		ladder_say(ctx, "object %s: no program in section extfuse",
@@ -283,15 +273,15 @@ static int rung_kernel(const struct ebpf_ctx *ctx)
 	int abi = ebpf_kernel_abi();
 
 	if (abi < 0) {
-		ladder_say(ctx, "this kernel has no ExtFUSE (no %s)",
-			   KERNEL_ABI_FILE);
+		ladder_say(ctx, "this kernel has no ExtFUSE: install extfuse-kernel, or the module extfuse for this kernel");
 		return -EOPNOTSUPP;
 	}
 	if (abi != EXTFUSE_ABI) {
-		ladder_say(
-			ctx,
-			"this kernel's ExtFUSE has ABI %d, this program needs ABI %d: boot the kernel package of this version",
-			abi, EXTFUSE_ABI);
+		ladder_say(ctx, "%s ExtFUSE has ABI %d, this program needs ABI %d: %s of this version",
+			   ctx->road == EBPF_ROAD_MODULE ? "the module's" :
+			   "this kernel's", abi, EXTFUSE_ABI,
+			   ctx->road == EBPF_ROAD_MODULE ? "load the module" :
+			   "boot the kernel package");
 		return -EOPNOTSUPP;
 	}
 	return 0;
@@ -380,11 +370,13 @@ static int rung_clock(const struct ebpf_ctx *ctx)
 	return err;
 }
 
-int ladder_kernel(const struct ebpf_ctx *ctx)
+int ladder_kernel(struct ebpf_ctx *ctx)
 {
 	int err = rung_kernel(ctx);
 
 	if (!err)
 		err = rung_clock(ctx);
-	return err ? err : rung_btf(ctx);
+	if (err)
+		return err;
+	return ctx->road == EBPF_ROAD_MODULE ? ops_find(ctx) : rung_btf(ctx);
 }

@@ -128,6 +128,12 @@ static int check_lower(struct stackfs *fs)
 	return fs->opts.watch ? watch_open(fs) : 0;
 }
 
+static bool is_extfuse_type(const char *type)
+{
+	return !strcmp(type, ebpf_road_type(EBPF_ROAD_TYPE)) ||
+	       !strcmp(type, ebpf_road_type(EBPF_ROAD_MODULE));
+}
+
 /* The source of the topmost mount at the mount point if it is one of ours. */
 static char *mounted_source(const char *mountpoint)
 {
@@ -140,8 +146,8 @@ static char *mounted_source(const char *mountpoint)
 		if (strcmp(m.mnt_dir, mountpoint))
 			continue;
 		free(source);
-		source = strcmp(m.mnt_type, "fuse.extfuse") ?
-			 NULL : strdup(m.mnt_fsname);
+		source = is_extfuse_type(m.mnt_type) ?
+			 strdup(m.mnt_fsname) : NULL;
 	}
 	if (f)
 		endmntent(f);

@@ -7,6 +7,7 @@
  * passed over: somebody means harm or made a mistake.
  */
 #include <errno.h>
+#include <linux/limits.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "stackfs.h"
 
 #define DEFAULT_OBJECT "/usr/lib/extfuse/extfuse.o"
+#define MODULE_SUFFIX "-ops.o"
 
 /* Without max_entries=: what an entry takes, and which part of memory all may */
 #define ENTRY_BYTES 360
@@ -21,9 +23,26 @@
 #define FEWEST_ENTRIES 16384
 #define USUAL_ENTRIES 131072
 
+static bool has_suffix(const char *s, size_t len, const char *suffix)
+{
+	size_t n = strlen(suffix);
+
+	return len >= n && !memcmp(s + len - n, suffix, n);
+}
+
+/* The module has the object's twin beside it: the same handlers, entered otherwise. */
 static const char *object_path(const struct stackfs *fs)
 {
-	return fs->opts.object ? fs->opts.object : DEFAULT_OBJECT;
+	const char *path = fs->opts.object ? fs->opts.object : DEFAULT_OBJECT;
+	static char twin[PATH_MAX];
+	size_t len = strlen(path);
+
+	if (fs->road != EBPF_ROAD_MODULE || !has_suffix(path, len, ".o") ||
+	    has_suffix(path, len, MODULE_SUFFIX) ||
+	    len + sizeof(MODULE_SUFFIX) > sizeof(twin))
+		return path;
+	snprintf(twin, sizeof(twin), "%.*s" MODULE_SUFFIX, (int)len - 2, path);
+	return twin;
 }
 
 static int fail(const struct stackfs *fs, const char *why)
@@ -118,6 +137,7 @@ int extfuse_check(struct stackfs *fs)
 
 	if (fs->opts.extfuse == EXTFUSE_OFF)
 		return 0;
+	fs->road = ebpf_road(!fs->opts.fake);
 	err = object_open(fs);
 	if (err || fs->object_fd < 0 || !fs->opts.fake)
 		return err;
@@ -131,12 +151,17 @@ int extfuse_start(struct stackfs *fs)
 	struct ebpf_opts opts;
 	int err;
 
-	if (fs->object_fd < 0)
+	if (fs->object_fd < 0) {
+		fs->road = EBPF_ROAD_NONE;
 		return 0;
+	}
 	opts = object_opts(fs);
 	err = ebpf_init(rung_path, &opts, &fs->ebpf);
-	if (err)
+	if (err) {
+		/* what goes on as plain FUSE is the kernel's own */
+		fs->road = EBPF_ROAD_NONE;
 		return rung_fail(fs, err);
+	}
 	fs->cache = cache_new(fs->ebpf, node_unpin, &fs->nodes);
 	if (!fs->cache) {
 		log_err("no memory for the cache");
@@ -158,7 +183,9 @@ int extfuse_attached(struct stackfs *fs)
 		snprintf(why, sizeof(why), "the kernel offers ExtFUSE ABI %u, this is %u",
 			 fs->init_abi, EXTFUSE_ABI);
 	} else {
-		err = session_status(fs, &st);
+		err = ebpf_attach(fs->ebpf, fs->dev_fd);
+		if (!err)
+			err = session_status(fs, &st);
 		if (!err && st.attached)
 			return 0;
 		snprintf(why, sizeof(why), "the kernel refused the ExtFUSE program: %s",

@@ -119,7 +119,8 @@ static int is_extfuse(int fd)
 	while (!is && getline(&line, &size, f) > 0)
 		is = sscanf(line, "%*u %*u %u:%u", &major, &minor) == 2 &&
 		     major == stx.stx_dev_major && minor == stx.stx_dev_minor &&
-		     strstr(line, " - fuse.extfuse ");
+		     (strstr(line, " - fuse.extfuse ") ||
+		      strstr(line, " - extfuse "));
 	free(line);
 	fclose(f);
 	return is;

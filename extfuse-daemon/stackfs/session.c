@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The connection to the kernel: /dev/fuse, mount(2), INIT, the loop.
+ * The connection to the kernel: its device, mount(2), INIT, the loop.
  *
  * libfuse 3.14 knows neither ExtFUSE nor passthrough.  It lets us do its reads
  * and writes, so we see what the kernel offers in INIT and amend the reply.
@@ -183,9 +183,9 @@ int session_open(struct stackfs *fs)
 	char *argv[] = { "mount.extfuse", "-odebug", NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(fs->opts.debug ? 2 : 1, argv);
 
-	fs->dev_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	fs->dev_fd = open(ebpf_road_device(fs->road), O_RDWR | O_CLOEXEC);
 	if (fs->dev_fd < 0) {
-		log_err("/dev/fuse: %s", strerror(errno));
+		log_err("%s: %s", ebpf_road_device(fs->road), strerror(errno));
 		return EXIT_SYSTEM;
 	}
 	fs->se = fuse_session_new(&args, &stackfs_ops, sizeof(stackfs_ops),
@@ -260,8 +260,8 @@ int session_mount(struct stackfs *fs)
 	snprintf(data, sizeof(data),
 		 "fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions%s",
 		 fs->dev_fd, fs->opts.allow_other ? ",allow_other" : "");
-	if (mount(fs->opts.lower, fs->opts.mountpoint, "fuse.extfuse",
-		  fs->opts.ms_flags, data)) {
+	if (mount(fs->opts.lower, fs->opts.mountpoint,
+		  ebpf_road_type(fs->road), fs->opts.ms_flags, data)) {
 		log_err("cannot mount %s on %s: %s", fs->opts.lower,
 			fs->opts.mountpoint, strerror(errno));
 		return EXIT_MOUNT;

@@ -101,7 +101,8 @@ struct locks;
  *
  * @cache:	NULL: plain FUSE
  * @root_fd:	the lower root, opened for reading
- * @dev_fd:	/dev/fuse, owned by @se
+ * @road:	how programs get into this kernel
+ * @dev_fd:	/dev/fuse or /dev/extfuse, owned by @se
  * @object_fd:	the ExtFUSE object, -1: none
  * @covered_fd:	the directory under the mount (session.c)
  * @covered_dev: its parent, @covered_ino and @covered_name: where it is
@@ -124,6 +125,7 @@ struct stackfs {
 	struct nodes nodes;
 	struct cache *cache;
 	struct ebpf_ctx *ebpf;
+	enum ebpf_road road;
 	struct fuse_session *se;
 	int root_fd;
 	int dev_fd;

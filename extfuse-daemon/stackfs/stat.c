@@ -105,12 +105,13 @@ char *stat_json(struct stackfs *fs)
 
 	if (fs->ebpf)
 		session_status(fs, &st);
-	j = json_pack("{so ss si so ss sb sI sI so so s{sI sI sI sI} s{sb sI sI}}",
+	j = json_pack("{so ss si so ss ss sb sI sI so so s{sI sI sI sI} s{sb sI sI}}",
 		"mount", path_json(fs->opts.mountpoint),
 		"version", EXTFUSE_VERSION,
 		"abi", EXTFUSE_ABI,
 		"kernel_abi", abi < 0 ? json_null() : json_integer(abi),
 		"mode", st.attached ? "extfuse" : "plain",
+		"road", ebpf_road_name(st.attached ? fs->road : EBPF_ROAD_NONE),
 		"passthrough", fs->passthrough,
 		"rejected", (json_int_t)st.rejected,
 		"lower_flags", (json_int_t)fs->st_flags,
