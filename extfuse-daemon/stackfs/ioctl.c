@@ -97,7 +97,8 @@ static void run(fuse_req_t req, const struct ref *r, int fd, unsigned int cmd,
 {
 	union ioctl_value v = { 0 };
 
-	memcpy(&v, in, size < sizeof(v) ? size : sizeof(v));
+	if (size)
+		memcpy(&v, in, size < sizeof(v) ? size : sizeof(v));
 	switch (cmd) {
 	case FS_IOC_GETFLAGS:
 		get_value(req, fd, cmd, sizeof(v.flags));
