@@ -105,8 +105,15 @@ stop()
 
 down()
 {
+	local pid
+	pid=$(daemon) || true
 	umount "$M"
 	gone
+	# while it exits it has no command line, but still its descriptors
+	for _ in {1..100}; do
+		[ -d "/proc/$pid" ] || break
+		sleep 0.05
+	done
 }
 
 # What the commands of a test can see, without times and inode numbers
