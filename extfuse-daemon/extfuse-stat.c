@@ -74,6 +74,26 @@ static void print_ops(json_t *ops)
 	}
 }
 
+static void print_watch(const json_t *j)
+{
+	const json_t *watch = json_object_get(j, "watch");
+	const json_t *t = json_object_get(j, "timeouts");
+	const char *mode = text(watch, "mode");
+
+	printf("changes below ");
+	if (!strcmp(mode, "on"))
+		printf("watched, %lld seen, lost %lld times\n",
+		       (long long)num(watch, "events"),
+		       (long long)num(watch, "overflows"));
+	else
+		puts(!strcmp(mode, "exclusive") ? "none (exclusive)" :
+						  "not watched");
+	printf("timeouts     %g s (attributes), %g s (names), %g s (none)\n",
+	       json_number_value(json_object_get(t, "attr")),
+	       json_number_value(json_object_get(t, "entry")),
+	       json_number_value(json_object_get(t, "negative")));
+}
+
 static void print_table(const json_t *j)
 {
 	json_t *kernel_abi = json_object_get(j, "kernel_abi");
@@ -94,6 +114,7 @@ static void print_table(const json_t *j)
 	printf("nodes        %lld, %lld of them pinned, %lld open, %lld without a row\n",
 	       (long long)num(nodes, "total"), (long long)num(nodes, "pinned"),
 	       (long long)num(nodes, "fds"), (long long)num(nodes, "rowless"));
+	print_watch(j);
 	json_object_foreach(json_object_get(j, "maps"), name, map)
 		if (num(map, "max"))
 			printf("%-15s %lld of %lld\n", name,

@@ -105,13 +105,7 @@ static int check_lower(struct stackfs *fs)
 	err = real_path(&fs->opts.lower);
 	if (err)
 		return err;
-	if (fs->opts.watch)
-		err = watch_clone(fs);
-	if (err)
-		return err;
-	fs->root_fd = fs->opts.watch ?
-		openat(fs->watch.tree_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) :
-		open(fs->opts.lower, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fs->root_fd = open(fs->opts.lower, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fs->root_fd < 0 || fstatvfs(fs->root_fd, &sv)) {
 		log_err("%s: %s", fs->opts.lower, strerror(errno));
 		return EXIT_MOUNT;
@@ -125,7 +119,9 @@ static int check_lower(struct stackfs *fs)
 	if (err)
 		return err;
 	xattr_probe(fs);
-	return fs->opts.watch ? watch_open(fs) : 0;
+	err = watch_open(fs);
+	opts_timeouts(&fs->opts, fs->watch.fan_fd >= 0);
+	return err;
 }
 
 static bool is_extfuse_type(const char *type)

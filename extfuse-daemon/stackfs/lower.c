@@ -239,6 +239,7 @@ int lower_read(const struct nodes *t, const struct node *dir, const char *name,
 		l->fid = node_fid(fd);
 	else if ((l->traits & LOWER_BY_NAME) && stx.stx_nlink > 1)
 		l->fid = name_fid(l, dir, name);
+	l->known = known_place(t, l, fd);
 	return 0;
 }
 

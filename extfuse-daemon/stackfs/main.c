@@ -119,7 +119,8 @@ static int start(struct stackfs *fs)
 		log_err("cannot give up groups: %s", strerror(errno));
 		return EXIT_SYSTEM;
 	}
-	err = nodes_init(&fs->nodes, fs->root_fd, backing_freed, fs);
+	err = nodes_init(&fs->nodes, fs->root_fd, fs->watch.fan_fd >= 0,
+			 backing_freed, fs);
 	if (err) {
 		log_err("%s: %s", fs->opts.lower, strerror(-err));
 		return EXIT_SYSTEM;
@@ -140,12 +141,12 @@ static int start(struct stackfs *fs)
 		return err;
 	if (signals_pending())
 		return EXIT_INTR;
-	if (fs->opts.watch)
+	if (fs->watch.fan_fd >= 0)
 		err = watch_guard(fs);
 	if (err)
 		return err;
 	if (nodes_reaper_start(&fs->nodes) || signals_start(fs) || locks_start(fs) ||
-	    (fs->opts.watch && watch_start(fs))) {
+	    (fs->watch.fan_fd >= 0 && watch_start(fs))) {
 		log_err("cannot start threads");
 		return EXIT_SYSTEM;
 	}
@@ -245,6 +246,7 @@ int main(int argc, char **argv)
 		.dev_fd = -1,
 		.object_fd = -1,
 		.covered_fd = -1,
+		.watch.fan_fd = -1,
 		.handles_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	int err;

@@ -145,6 +145,7 @@ void node_slot_free(struct nodes *t, struct node *n)
 	struct node_chunk *c = atomic_load(&t->chunk[at]);
 
 	t->count--;
+	known_del(t, n->known);
 	if (++n->generation == 0)
 		return;
 	c->free[i / 64] |= 1ULL << (i % 64);
@@ -172,6 +173,8 @@ static int node_new(struct nodes *t, int fd, const struct lower *l,
 	n->limits = l->limits;
 	n->traits = l->traits;
 	n->fid = l->fid;
+	n->known = l->known;
+	known_add(t, n->known);
 	n->device = device;
 	if (device)
 		device->users++;
@@ -207,7 +210,7 @@ static void nodes_locks_init(struct nodes *t)
 	sem_init(&t->wake, 0, 0);
 }
 
-int nodes_init(struct nodes *t, int root_fd,
+int nodes_init(struct nodes *t, int root_fd, bool watched,
 	       void (*freed)(void *user, struct node *n), void *user)
 {
 	struct node *root;
@@ -223,6 +226,12 @@ int nodes_init(struct nodes *t, int root_fd,
 	err = lower_read(t, NULL, NULL, root_fd, &l);
 	if (err)
 		return err;
+	if (watched && (l.traits & LOWER_NATIVE)) {
+		err = known_init(t);
+		if (err)
+			return err;
+		l.known = known_place(t, &l, root_fd);
+	}
 	/* what it has is what others are measured by */
 	t->root_flags = l.limits;
 	l.limits = 0;
@@ -258,6 +267,7 @@ void nodes_fini(struct nodes *t)
 		if (t->device[i].users && t->device[i].fd >= 0)
 			close(t->device[i].fd);
 	free(t->hash);
+	free(t->known);
 }
 
 struct nodes_usage nodes_usage(struct nodes *t)

@@ -58,6 +58,7 @@ struct node_device {
  * @dying:	the reaper waits a grace period for it; a lookup clears this
  * @loose:	the lower file may change without notice to the kernel
  * @hashed:	found by (dev, ino)
+ * @known:	by which its events are told from others (known.c)
  * @index:	the slot
  * @generation:	how often the slot was used before
  * @type:	S_IFMT bits of the mode
@@ -88,6 +89,7 @@ struct node {
 	atomic_bool dying;
 	atomic_bool loose;
 	bool hashed;
+	uint32_t known;
 	uint32_t index;
 	uint32_t generation;
 	mode_t type;
@@ -117,6 +119,7 @@ struct lower {
 	unsigned long limits;
 	unsigned int traits;
 	uint64_t fid;
+	uint32_t known;
 };
 
 struct node_chunk {
@@ -129,6 +132,7 @@ struct node_chunk {
  * struct nodes - the table
  *
  * @lock:	guards hash, slots, @count and @device
+ * @known:	known.c; NULL: nobody asks, or all may be
  * @root_flags:	what the lower root's mount forbids
  * @warned:	the log says that there are more nodes than rows
  * @stripe:	guard a node's descriptor, handle and passthrough state; leaf
@@ -149,6 +153,7 @@ struct nodes {
 	atomic_bool warned;
 
 	struct cache *cache;
+	atomic_ushort *known;
 	int root_fd;
 	dev_t root_dev;
 	uint64_t root_mnt;
@@ -176,11 +181,12 @@ struct nodes_usage {
 /**
  * nodes_init() - an empty table but for the root
  * @root_fd: the lower root, a directory opened for reading; stays the caller's
+ * @watched: known_has() will be asked
  * @freed: called for a node that goes, when nothing leads to it any more
  *
  * nodes_fini() closes and frees all nodes, whoever still counts on them.
  */
-int nodes_init(struct nodes *t, int root_fd,
+int nodes_init(struct nodes *t, int root_fd, bool watched,
 	       void (*freed)(void *user, struct node *n), void *user);
 void nodes_fini(struct nodes *t);
 struct nodes_usage nodes_usage(struct nodes *t);
@@ -301,6 +307,7 @@ void node_fd_put(struct node *n);
 bool node_fd_same(struct nodes *t, struct node *n, int fd, uint64_t mnt);
 /** node_fid() - what the file handle of an inode comes to, never 0 */
 uint64_t node_fid(int fd);
+uint64_t handle_hash(const struct file_handle *h);
 /** node_fd_set() - @fd, newly opened, is the node's */
 void node_fd_set(struct nodes *t, struct node *n, int fd);
 void node_fd_close(struct nodes *t, struct node *n);
@@ -317,5 +324,18 @@ bool nodes_handles_work(int root_fd);
 /** nodes_fd_relieve() - after an open failed with @err: is another try worth
  *  it, because descriptors were the reason and some were closed? */
 bool nodes_fd_relieve(struct nodes *t, int err);
+
+/* known.c */
+
+/** known_init() - 0 or -errno */
+int known_init(struct nodes *t);
+/** known_place() - of the inode of a descriptor, 0: its file system is one of which
+ *  known_has() cannot tell */
+uint32_t known_place(const struct nodes *t, const struct lower *l, int fd);
+/** known_add() - called with the table locked, as is known_del() */
+void known_add(struct nodes *t, uint32_t place);
+void known_del(struct nodes *t, uint32_t place);
+/** known_has() - may the inode of a file handle be a node? */
+bool known_has(const struct nodes *t, const struct file_handle *h);
 
 #endif /* STACKFS_NODE_H */

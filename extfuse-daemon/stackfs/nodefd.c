@@ -38,17 +38,22 @@ static int handle_get(int fd, union handle_space *u, int flags)
 				 AT_EMPTY_PATH | flags);
 }
 
+uint64_t handle_hash(const struct file_handle *h)
+{
+	uint64_t hash = lower_hash(extfuse_hash_step(0, h->handle_type),
+				   h->f_handle, h->handle_bytes);
+
+	return hash ? hash : 1;
+}
+
 /* The handle need not be one that can be opened. */
 uint64_t node_fid(int fd)
 {
 	union handle_space u;
-	uint64_t hash;
 
 	if (handle_get(fd, &u, 0) && handle_get(fd, &u, AT_HANDLE_FID))
 		return 1;
-	hash = lower_hash(extfuse_hash_step(0, u.h.handle_type), u.h.f_handle,
-			  u.h.handle_bytes);
-	return hash ? hash : 1;
+	return handle_hash(&u.h);
 }
 
 static struct file_handle *handle_read(int fd)

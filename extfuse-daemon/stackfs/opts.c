@@ -12,6 +12,10 @@
 #define NS 1000000000ULL
 #define MAX_SECONDS 4294967295ULL
 
+/* When changes made below are seen at once, or there are none; and when not */
+#define LONG_TIMEOUT (3600 * NS)
+#define SHORT_TIMEOUT NS
+
 /* Not known to mount(2) are: "user" and its kin, which mount(8) has seen to. */
 static const char *const ignored[] = {
 	"defaults", "_netdev", "nofail", "noauto", "auto", "user", "nouser",
@@ -94,7 +98,9 @@ static bool parse_switch(struct options *o, const char *arg)
 	else if (!strcmp(arg, "allow_other") || !strcmp(arg, "noallow_other"))
 		o->allow_other = *arg == 'a';
 	else if (!strcmp(arg, "watch"))
-		o->watch = true;
+		o->watch = WATCH_ON;
+	else if (!strcmp(arg, "exclusive"))
+		o->exclusive = true;
 	else if (!strcmp(arg, "foreground"))
 		o->foreground = true;
 	else if (!strcmp(arg, "debug"))
@@ -159,6 +165,19 @@ static int parse_lock(struct options *o, const char *arg, const char *value)
 	       bad_value(arg, "not one of mount, lower");
 }
 
+static int parse_watch(struct options *o, const char *arg, const char *value)
+{
+	if (!strcmp(value, "auto"))
+		o->watch = WATCH_AUTO;
+	else if (!strcmp(value, "on"))
+		o->watch = WATCH_ON;
+	else if (!strcmp(value, "off"))
+		o->watch = WATCH_OFF;
+	else
+		return bad_value(arg, "not one of auto, on, off");
+	return 0;
+}
+
 static int parse_object(struct options *o, const char *arg, const char *value)
 {
 	if (*value != '/')
@@ -186,6 +205,8 @@ static int parse_value(struct options *o, const char *arg)
 	len = ++value - arg;
 	if (!strncmp(arg, "extfuse=", len))
 		return parse_extfuse(o, arg, value);
+	if (!strncmp(arg, "watch=", len))
+		return parse_watch(o, arg, value);
 	if (!strncmp(arg, "object=", len))
 		return parse_object(o, arg, value);
 	if (!strncmp(arg, "attr_timeout=", len))
@@ -305,10 +326,13 @@ static int check_options(struct options *o)
 		return EXIT_USAGE;
 	}
 	/* With a writeback cache FUSE knows sizes and times better than anybody. */
-	if (o->writeback && o->watch) {
-		log_err("-o writeback and -o watch exclude each other");
+	if (o->watch == WATCH_ON && (o->writeback || o->exclusive)) {
+		log_err("-o %s and -o watch exclude each other",
+			o->writeback ? "writeback" : "exclusive");
 		return EXIT_USAGE;
 	}
+	if (o->writeback || o->exclusive)
+		o->watch = WATCH_OFF;
 	o->passthrough = o->passthrough && !o->writeback;
 	return 0;
 }
@@ -326,9 +350,9 @@ int opts_parse(int argc, char **argv, struct options *o)
 		.extfuse = EXTFUSE_AUTO,
 		.passthrough = -1,
 		.allow_other = true,
-		.attr_timeout = 3600 * NS,
-		.entry_timeout = 3600 * NS,
-		.negative_timeout = 3600 * NS,
+		.attr_timeout = TIMEOUT_UNSAID,
+		.entry_timeout = TIMEOUT_UNSAID,
+		.negative_timeout = TIMEOUT_UNSAID,
 		.sloppy = find_sloppy(argc, argv),
 	};
 	err = fuse_opt_parse(&args, o, spec, parse_arg);
@@ -336,6 +360,19 @@ int opts_parse(int argc, char **argv, struct options *o)
 	if (err)
 		return EXIT_USAGE;
 	return o->help || o->version ? 0 : check_options(o);
+}
+
+void opts_timeouts(struct options *o, bool watched)
+{
+	uint64_t *const all[] = {
+		&o->attr_timeout, &o->entry_timeout, &o->negative_timeout,
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (*all[i] == TIMEOUT_UNSAID)
+			*all[i] = watched || o->exclusive ? LONG_TIMEOUT :
+							    SHORT_TIMEOUT;
 }
 
 void opts_free(struct options *o)
@@ -358,12 +395,15 @@ void opts_usage(FILE *f)
 	      "                         let the kernel read and write the lower files\n"
 	      "                         itself (if the kernel can)\n"
 	      "  writeback              let the kernel collect writes; no passthrough\n"
-	      "  attr_timeout=SECONDS   how long attributes may be cached (3600): the\n"
-	      "                         bound within which changes made in LOWER itself\n"
-	      "                         are seen\n"
-	      "  entry_timeout=SECONDS  likewise names (3600)\n"
-	      "  negative_timeout=SECONDS  likewise names that do not exist (3600)\n"
-	      "  watch                  see changes made in LOWER itself at once\n"
+	      "  watch=auto|on|off      see changes made in LOWER itself at once: if\n"
+	      "                         possible, or not mount at all, never (auto)\n"
+	      "  exclusive              nobody changes LOWER itself\n"
+	      "  attr_timeout=SECONDS   how long attributes may be cached: the bound\n"
+	      "                         within which changes made in LOWER itself are\n"
+	      "                         seen if it is not watched (3600 if it is, or\n"
+	      "                         exclusive, else 1)\n"
+	      "  entry_timeout=SECONDS  likewise names\n"
+	      "  negative_timeout=SECONDS  likewise names that do not exist\n"
 	      "  max_entries=NUMBER     names and nodes that the kernel may know\n"
 	      "  lock=mount|lower       whether locks are the lower file's, too (mount)\n"
 	      "  noallow_other          root only\n"

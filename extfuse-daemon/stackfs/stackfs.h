@@ -29,11 +29,21 @@ enum extfuse_mode {
 	EXTFUSE_REQUIRE,
 };
 
+enum watch_mode {
+	WATCH_AUTO,
+	WATCH_ON,
+	WATCH_OFF,
+};
+
+#define TIMEOUT_UNSAID UINT64_MAX
+
 /**
- * struct options - the command line; timeouts in ns
+ * struct options - the command line; timeouts in ns, TIMEOUT_UNSAID until
+ *	opts_timeouts()
  * @lower:	the directory as given, later its real path; so @mountpoint
  * @object:	NULL: the packaged one
  * @passthrough: -1: not said
+ * @exclusive:	nobody changes @lower but through the mount
  * @ms_flags:	MS_* for mount(2)
  * @of_table:	an option that only a remount may have, NULL: none
  */
@@ -44,7 +54,8 @@ struct options {
 	enum extfuse_mode extfuse;
 	int passthrough;
 	bool writeback;
-	bool watch;
+	enum watch_mode watch;
+	bool exclusive;
 	bool lock_lower;
 	bool allow_other;
 	bool foreground;
@@ -64,7 +75,7 @@ struct options {
 /**
  * struct watch - the lower file system is watched (watch.c)
  * @tree_fd:	our own mount of the lower directory
- * @fan_fd:	fanotify group
+ * @fan_fd:	fanotify group, -1: it is not watched
  * @stop_fd:	the thread is to end
  * @abort_fd:	writing here aborts the connection
  * @guard:	process that does so when we are killed
@@ -376,9 +387,8 @@ void extfuse_stop(struct stackfs *fs);
 
 /* watch.c: 0 or an exit code, the message printed */
 
-/** watch_clone() - a mount of the lower directory of our own */
-int watch_clone(struct stackfs *fs);
-/** watch_open() - can it be watched?  From now on events are kept. */
+/** watch_open() - watch the lower directory if it is to be and can be: then
+ *  fs->root_fd is one of a mount of our own, and events are kept */
 int watch_open(struct stackfs *fs);
 /** watch_guard() - after the mount, while there is but one thread */
 int watch_guard(struct stackfs *fs);
@@ -394,6 +404,8 @@ void signals_stop(void);
 
 /* opts.c: 0 or an exit code, the message printed */
 int opts_parse(int argc, char **argv, struct options *o);
+/** opts_timeouts() - those that were not said: what they are depends */
+void opts_timeouts(struct options *o, bool watched);
 void opts_free(struct options *o);
 void opts_usage(FILE *f);
 

@@ -8,6 +8,8 @@
 
 #include "stackfs.h"
 
+#define NS 1000000000ULL
+
 void stat_count(struct stackfs *fs, uint32_t opcode)
 {
 	if (opcode < STACKFS_MAX_OPS)
@@ -105,7 +107,7 @@ char *stat_json(struct stackfs *fs)
 
 	if (fs->ebpf)
 		session_status(fs, &st);
-	j = json_pack("{so ss si so ss ss sb sI sI so so s{sI sI sI sI} s{sb sI sI}}",
+	j = json_pack("{so ss si so ss ss sb sI sI so so s{sI sI sI sI} s{ss sb sI sI} s{sf sf sf}}",
 		"mount", path_json(fs->opts.mountpoint),
 		"version", EXTFUSE_VERSION,
 		"abi", EXTFUSE_ABI,
@@ -123,9 +125,15 @@ char *stat_json(struct stackfs *fs)
 		"pinned", (json_int_t)u.pinned,
 		"fds", (json_int_t)u.fds,
 		"watch",
+		"mode", fs->watch.running ? "on" :
+			fs->opts.exclusive ? "exclusive" : "off",
 		"on", fs->watch.running,
 		"events", (json_int_t)atomic_load(&fs->watch.events),
-		"overflows", (json_int_t)atomic_load(&fs->watch.overflows));
+		"overflows", (json_int_t)atomic_load(&fs->watch.overflows),
+		"timeouts",
+		"attr", (double)fs->opts.attr_timeout / NS,
+		"entry", (double)fs->opts.entry_timeout / NS,
+		"negative", (double)fs->opts.negative_timeout / NS);
 	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	json_decref(j);
 	return text;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * -o watch: what changes in the lower directory behind the mount is seen at
- * once (C5).  fanotify tells of every change in the lower file system; what
+ * What changes in the lower directory behind the mount is seen at once (C5) where
+ * the lower file system can be watched.  fanotify tells of every change in the lower file system; what
  * the cache and the kernel know of it is dropped.
  *
  * Our own changes need no telling.  System calls of the daemon are known by
@@ -24,6 +24,7 @@
 #include <sys/fanotify.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +37,12 @@
 
 #define BUF_SIZE (64 * 1024)
 
+/*
+ * After a batch no more is read for so long, or who writes somewhere would wake us for
+ * each change.  The queue holds 16384 events, and what is the same is one.
+ */
+#define PAUSE_NS (2 * 1000 * 1000)
+
 /* Newer than the kernel headers of most build hosts (Linux 6.16). */
 #define NOTIFY_INC_EPOCH 8
 
@@ -46,22 +53,6 @@ struct event {
 	const char *name;
 	struct node *node;
 };
-
-int watch_clone(struct stackfs *fs)
-{
-	int tree = open_tree(AT_FDCWD, fs->opts.lower,
-			     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
-			     AT_RECURSIVE);
-
-	if (tree < 0) {
-		log_err("-o watch: %s: cannot clone its mount: %s",
-			fs->opts.lower, strerror(errno));
-		return EXIT_SYSTEM;
-	}
-	/* Kept: with its last close the clone would be taken apart. */
-	fs->watch.tree_fd = tree;
-	return 0;
-}
 
 static const char *why_not(int err)
 {
@@ -77,49 +68,111 @@ static const char *why_not(int err)
 	return strerror(err);
 }
 
+/* The control file system need not be mounted: a mount for ourselves does. */
+static int control_open(const char *type)
+{
+	int mnt = -1, fs = fsopen(type, FSOPEN_CLOEXEC);
+
+	if (fs >= 0 && !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	if (fs >= 0)
+		close(fs);
+	return mnt;
+}
+
+/* A mount of the lower directory of our own: its root, or -1 */
+static int clone_open(struct watch *w, const char *lower)
+{
+	w->tree_fd = open_tree(AT_FDCWD, lower, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+			       AT_RECURSIVE);
+	/* Kept: with its last close the clone would be taken apart. */
+	return w->tree_fd < 0 ? -1 :
+	       openat(w->tree_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int group_open(struct watch *w, int root)
+{
+	w->fan_fd = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK |
+				  FAN_REPORT_DFID_NAME_TARGET, 0);
+	if (w->fan_fd < 0 ||
+	    fanotify_mark(w->fan_fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, EVENTS,
+			  root, NULL) ||
+	    fanotify_mark(w->fan_fd, FAN_MARK_ADD | FAN_MARK_MOUNT |
+			  FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY,
+			  DATA_EVENTS, root, NULL))
+		return -errno;
+	return nodes_handles_work(root) ? 0 : -EOPNOTSUPP;
+}
+
+static void fd_drop(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static int try_watch(struct stackfs *fs)
+{
+	struct watch *w = &fs->watch;
+	int err, ctl, root = clone_open(w, fs->opts.lower);
+
+	err = root < 0 ? -errno : group_open(w, root);
+	if (!err) {
+		/* without, there is no guard; whose it will be is not known yet */
+		ctl = control_open("fusectl");
+		err = ctl < 0 ? -errno : 0;
+		fd_drop(&ctl);
+	}
+	if (err) {
+		fd_drop(&w->fan_fd);
+		fd_drop(&root);
+		fd_drop(&w->tree_fd);
+		return err;
+	}
+	close(fs->root_fd);
+	fs->root_fd = root;
+	return 0;
+}
+
+/*
+ * Unasked, only where all changes are made by this kernel, in the file system itself:
+ * not on a network, in layers or by a server.
+ */
+static bool sees_all(int root_fd)
+{
+	struct statfs sf;
+
+	return !fstatfs(root_fd, &sf) &&
+	       (lower_traits(root_fd, &sf) & LOWER_NATIVE);
+}
+
 int watch_open(struct stackfs *fs)
 {
-	unsigned int flags = FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK |
-			     FAN_REPORT_DFID_NAME_TARGET;
-	int fd, err = 0;
+	enum watch_mode mode = fs->opts.watch;
+	int err;
 
-	fd = fanotify_init(flags, 0);
-	if (fd < 0 ||
-	    fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, EVENTS,
-			  fs->root_fd, NULL) ||
-	    fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_MOUNT |
-			  FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY,
-			  DATA_EVENTS, fs->root_fd, NULL))
-		err = errno;
-	else if (!nodes_handles_work(fs->root_fd))
-		err = EOPNOTSUPP;
-	fs->watch.fan_fd = fd;
-	if (!err)
+	if (mode == WATCH_OFF || (mode == WATCH_AUTO && !sees_all(fs->root_fd)))
 		return 0;
-	log_err("-o watch: %s: %s", fs->opts.lower, why_not(err));
+	err = try_watch(fs);
+	if (!err || mode == WATCH_AUTO)
+		return 0;
+	log_err("-o watch: %s: %s", fs->opts.lower, why_not(-err));
 	return EXIT_MOUNT;
 }
 
-/* fusectl need not be mounted: a mount for the moment does. */
-static int abort_open(const char *mountpoint)
+static int abort_open(const struct stackfs *fs)
 {
 	char path[32];
 	struct statx stx;
-	int fs = -1, mnt = -1, fd = -1;
+	int ctl, fd;
 
-	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
-		  STATX_MNT_ID, &stx))
+	if (statx(AT_FDCWD, fs->opts.mountpoint,
+		  AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID, &stx))
 		return -1;
+	ctl = control_open(fs->road == EBPF_ROAD_MODULE ? "extfusectl" : "fusectl");
 	snprintf(path, sizeof(path), "%u/abort", stx.stx_dev_minor);
-	fs = fsopen("fusectl", FSOPEN_CLOEXEC);
-	if (fs >= 0 && !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
-	if (mnt >= 0)
-		fd = openat(mnt, path, O_WRONLY | O_CLOEXEC);
-	if (mnt >= 0)
-		close(mnt);
-	if (fs >= 0)
-		close(fs);
+	fd = openat(ctl, path, O_WRONLY | O_CLOEXEC);
+	fd_drop(&ctl);
 	return fd;
 }
 
@@ -165,7 +218,7 @@ int watch_guard(struct stackfs *fs)
 {
 	pid_t daemon = getpid(), pid;
 
-	fs->watch.abort_fd = abort_open(fs->opts.mountpoint);
+	fs->watch.abort_fd = abort_open(fs);
 	if (fs->watch.abort_fd < 0)
 		goto fail;
 	pid = fork();
@@ -302,13 +355,15 @@ static void forget_all(struct stackfs *fs)
 	each_node(fs, tell_changed_inode);
 }
 
-/* 0, also for an inode that is nobody's any more or not known to us */
+/* 0, also for an inode that is nobody's any more or not known to us: most are not */
 static int node_of_handle(struct stackfs *fs, void *handle, struct node **np)
 {
 	struct stat st;
 	int fd, err = 0;
 
 	*np = NULL;
+	if (!known_has(&fs->nodes, handle))
+		return 0;
 	do
 		fd = open_by_handle_at(fs->root_fd, handle,
 				       O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -386,10 +441,12 @@ static void event_handle(struct stackfs *fs, char *at,
 	event_put(fs, &ev);
 }
 
-static void events_handle(struct stackfs *fs, char *buf)
+/* Was the buffer full, so that there may be more? */
+static bool events_handle(struct stackfs *fs, char *buf)
 {
 	ssize_t len = read(fs->watch.fan_fd, buf, BUF_SIZE);
 	struct fanotify_event_metadata m;	/* events are but 4 bytes apart */
+	bool more = len > BUF_SIZE / 2;
 	char *at;
 
 	for (at = buf; len >= (ssize_t)sizeof(m); at += m.event_len) {
@@ -397,19 +454,23 @@ static void events_handle(struct stackfs *fs, char *buf)
 		event_handle(fs, at, &m);
 		len -= m.event_len;
 	}
+	return more;
 }
 
 static void *watch_main(void *arg)
 {
 	struct stackfs *fs = arg;
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 	struct pollfd fds[] = {
 		{ .fd = fs->watch.fan_fd, .events = POLLIN },
 		{ .fd = fs->watch.stop_fd, .events = POLLIN },
 	};
 
 	while (!fds[1].revents) {
-		if (poll(fds, 2, -1) > 0 && fds[0].revents)
-			events_handle(fs, fs->watch.buf);
+		if (poll(fds, 2, -1) <= 0 || !fds[0].revents)
+			continue;
+		if (!events_handle(fs, fs->watch.buf))
+			nanosleep(&pause, NULL);
 	}
 	return NULL;
 }

@@ -753,6 +753,9 @@ t_umount_below()
 {
 	local i
 	devices
+	# what is watched is shown with the mounts that were there when it began
+	down
+	mnt exclusive
 	echo 1 > "$M/sub/f"
 	ls -lR "$M" > /dev/null
 	if "$STAT" --json "$M" | grep -q '"mode":"plain"'; then
@@ -1122,6 +1125,9 @@ assert j["abi"] == int(os.environ["ABI"]) and j["rejected"] == 0'
 t_parallel_lookups()
 {
 	local pid waiting
+	# or "d" would be looked up again first
+	down
+	mnt exclusive
 	pid=$(daemon)
 	touch "$L/d/a" "$L/d/b"
 	stat "$M/d" > /dev/null
@@ -1292,6 +1298,46 @@ t_no_direct()
 		down
 	done
 	umount "$L"
+	mnt
+}
+
+# json EXPRESSION: of what extfuse-stat says, as j
+json()
+{
+	"$STAT" --json "$M" | python3 -c "import json, sys; j = json.load(sys.stdin); print($1)"
+}
+
+t_watched_by_default()
+{
+	local i
+	echo 1 > "$L/d/f"
+	down
+	mnt
+	eq "$(json 'j["watch"]["mode"], *j["timeouts"].values()')" 'on 3600.0 3600.0 3600.0'
+	"$STAT" "$M" | grep '^changes below watched, '
+	eq "$(stat -c %s "$M/d/f")" 2
+	fails 1 stat "$M/d/new"
+	echo 22 >> "$L/d/f"
+	touch "$L/d/new"
+	for i in $(seq 100); do
+		[ "$(stat -c %s "$M/d/f")" = 5 ] && [ -e "$M/d/new" ] && break
+		sleep 0.02
+	done
+	eq "$(stat -c %s "$M/d/f")" 5
+	stat "$M/d/new"
+	down
+	mnt exclusive,attr_timeout=7
+	eq "$(json 'j["watch"]["mode"], *j["timeouts"].values()')" 'exclusive 7.0 3600.0 3600.0'
+	"$STAT" "$M" | grep '^changes below none'
+	down
+	mnt watch=off,entry_timeout=3
+	eq "$(json 'j["watch"]["mode"], *j["timeouts"].values()')" 'off 1.0 3.0 1.0'
+	down
+	mnt writeback
+	eq "$(json 'j["watch"]["mode"], *j["timeouts"].values()')" 'off 1.0 1.0 1.0'
+	down
+	says 1 "exclude each other" "$MOUNT" "$L" "$M" -o "$OPTS,exclusive,watch"
+	says 1 "watch=maybe" "$MOUNT" "$L" "$M" -o "$OPTS,watch=maybe"
 	mnt
 }
 

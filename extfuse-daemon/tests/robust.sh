@@ -5,6 +5,9 @@
 # back as themselves, a killed daemon damages nothing, every look-up is given
 # back.  Harness and variables are those of plain.sh; DEEP=1: the long forms.
 
+# What is mounted below LOWER later shall be seen, and nothing be forgotten
+OPTS=${OPTS:-extfuse=off},exclusive
+
 # Of two file systems, one under the mount: small FSTYPE OPTIONS
 small()
 {

@@ -5,6 +5,8 @@
 # system would not let him.  Harness and variables are those of plain.sh, which
 # runs the functions t_NAME of this file.
 
+# What is mounted below LOWER later shall be seen, and nothing be forgotten
+OPTS=${OPTS:-extfuse=off},exclusive
 GROUP=2000	# of both users, but not their own
 
 # With the group, without it, and one who has nothing

@@ -17,15 +17,21 @@ static void must(bool ok)
 		abort();
 }
 
+static bool timeout_ok(uint64_t ns)
+{
+	return ns <= MAX_TIMEOUT || ns == TIMEOUT_UNSAID;
+}
+
 static void check(const struct options *o)
 {
 	if (o->help || o->version)
 		return;
 	must(o->lower && o->mountpoint);
 	must(!o->object || *o->object == '/');
-	must(!o->writeback || (o->passthrough == 0 && !o->watch));
-	must(o->attr_timeout <= MAX_TIMEOUT && o->entry_timeout <= MAX_TIMEOUT &&
-	     o->negative_timeout <= MAX_TIMEOUT);
+	must(!o->writeback || (o->passthrough == 0 && o->watch == WATCH_OFF));
+	must(!o->exclusive || o->watch == WATCH_OFF);
+	must(timeout_ok(o->attr_timeout) && timeout_ok(o->entry_timeout) &&
+	     timeout_ok(o->negative_timeout));
 	must(!o->max_entries ||
 	     (o->max_entries >= 16 && o->max_entries <= 16777216));
 }

@@ -11,8 +11,8 @@ why=
 
 fail() { why="$*"; return 1; }
 
-# mount with ExtFUSE, which must work
-xmount() { mount.extfuse "$lower" "$mnt" -o "extfuse=require,object=$object${1:+,$1}"; }
+# mount with ExtFUSE, which must work; watch.sh is where others change the lower directory
+xmount() { mount.extfuse "$lower" "$mnt" -o "extfuse=require,object=$object,exclusive${1:+,$1}"; }
 xumount() { umount "$mnt"; }
 
 counter() { extfuse-stat --json "$mnt" | jq ".ops.$1.$2 // 0"; }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# -o watch: a change made in the lower directory itself is seen 100 ms later,
-# whatever the timeouts.  Runs as plain FUSE, too, in a file system that nobody
+# A change made in the lower directory itself is seen 100 ms later, whatever the
+# timeouts, where it can be watched.  Runs as plain FUSE, too, in a file system that nobody
 # else writes to: OPTS=extfuse=off SCRATCH=DIR.
 . "$(dirname "$0")/lib.sh"
 
@@ -9,7 +9,7 @@ opts=${OPTS:-extfuse=require,object=$object}
 [[ -z ${SCRATCH:-} ]] || lower=$SCRATCH/lower mnt=$SCRATCH/mnt
 queue=/proc/sys/fs/fanotify/max_queued_events
 
-wmount() { mount.extfuse "$lower" "$mnt" -o "$opts,watch${1:+,$1}"; }
+wmount() { mount.extfuse "$lower" "$mnt" -o "$opts,watch=on${1:+,$1}"; }
 watched() { extfuse-stat --json "$mnt" | jq ".watch.$1"; }
 
 # same WORDS: the mount says what the lower directory says
@@ -100,10 +100,76 @@ test_data_is_seen_at_once() {
 	done
 }
 
-# Without the option the timeout is the bound (and this test can fail)
+# seen SIZE SECONDS: does f have that size after that time, which it had not before?
+seen() {
+	sleep "$2"
+	[[ $(stat -c %s "$mnt/f") == "$1" ]]
+}
+
+# Nobody need ask for it; where it is not to be had the timeouts are short
+test_coherent_by_default() {
+	local how
+	for how in "" writeback watch=off; do
+		echo 1 >"$lower/f"
+		rm -f "$lower/new"
+		mount.extfuse "$lower" "$mnt" -o "$opts${how:+,$how}" || return
+		stat "$mnt/f" || return
+		! stat "$mnt/new" || return
+		echo 22 >>"$lower/f"
+		touch "$lower/new"
+		if [[ -z $how ]]; then
+			[[ $(watched mode) == '"on"' ]] && seen 5 0.1 || fail "not seen at once" || return
+		else
+			[[ $(watched mode) == '"off"' && $(extfuse-stat --json "$mnt" | jq '.timeouts | add') == 3 ]] ||
+				fail "$how: $(extfuse-stat --json "$mnt")" || return
+			# with writeback sizes are the kernel's
+			[[ $how == writeback ]] || seen 5 1.1 || fail "$how: not seen after a second" || return
+			sleep 1.1
+		fi
+		stat "$mnt/new" || fail "$how: the new name is not seen" || return
+		xumount
+	done
+	# what others change, too, is not for the asking
+	mount -t ramfs none "$lower" || return
+	echo 1 >"$lower/f"
+	if mount.extfuse "$lower" "$mnt" -o "$opts"; then
+		stat "$mnt/f" && echo 22 >>"$lower/f"
+		[[ $(watched mode) == '"off"' ]] && seen 5 1.1 || fail "ramfs: not seen after a second"
+		xumount
+	else
+		fail "ramfs: not mounted"
+	fi
+	lower_umount "$lower"
+	[[ -z $why ]]
+}
+
+# A file system full of changes that are no business of ours
+test_neighbours_are_cheap() {
+	local daemon before
+	mkdir -p "$lower/d" "${lower%/*}/neighbour"
+	make_lower
+	wmount || return
+	same "before" || return
+	daemon=$(pgrep -of "mount.extfuse $lower $mnt ")
+	strace -fqq -e trace=open_by_handle_at -p "$daemon" 2>/tmp/calls &
+	sleep 0.5
+	before=$(watched events)
+	(cd "${lower%/*}/neighbour" && seq 2000 | xargs touch && seq 2000 | xargs rm)
+	sleep 0.2
+	# what is the same in the queue is one
+	(($(watched events) - before > 200)) || fail "$(($(watched events) - before)) events" || return
+	kill %%
+	wait
+	(($(wc -l </tmp/calls) < 100)) || fail "$(wc -l </tmp/calls) handles opened" || return
+	rm -r "${lower%/*}/neighbour"
+	below sh -c "echo more >>$lower/d/f1"
+}
+
+# Without it the timeout is the bound (and these tests can fail)
 test_without_it_within_the_timeout() {
 	echo 1 >"$lower/f"
-	mount.extfuse "$lower" "$mnt" -o "$opts" || return
+	mount.extfuse "$lower" "$mnt" -o "$opts,exclusive" || return
+	[[ $(watched mode) == '"exclusive"' ]] || return
 	stat "$mnt/f" || return
 	stat "$mnt/new" 2>/dev/null && return 1
 	echo 22 >>"$lower/f"
@@ -111,7 +177,7 @@ test_without_it_within_the_timeout() {
 	sleep 0.5
 	[[ $(stat -c %s "$mnt/f") == 2 ]] || fail "seen without being told" || return
 	xumount
-	mount.extfuse "$lower" "$mnt" -o "$opts,attr_timeout=1,entry_timeout=1,negative_timeout=1" || return
+	mount.extfuse "$lower" "$mnt" -o "$opts,watch=off,attr_timeout=1,entry_timeout=1,negative_timeout=1" || return
 	stat "$mnt/f" || return
 	echo 333 >>"$lower/f"
 	sleep 1.1
@@ -252,6 +318,8 @@ refused() {
 
 test_what_cannot_be_watched_is_refused() {
 	refused "$opts,watch,writeback" 1 "writeback and -o watch exclude each other" || return
+	refused "$opts,exclusive,watch=on" 1 "exclusive and -o watch exclude each other" || return
+	refused "$opts,watch=maybe" 1 "watch=maybe: not one of auto, on, off" || return
 	mount -t ramfs none "$lower" || return
 	refused "$opts,watch" 32 "no file handles"
 	umount "$lower"
