@@ -16,6 +16,9 @@ int ref_node(struct stackfs *fs, struct node *n, struct ref *r)
 	r->fd = node_fd_get(&fs->nodes, n);
 	if (r->fd >= 0)
 		return 0;
+	/* The kernel looks the name up once more: no row shall lead here again. */
+	if (r->fd == -ESTALE)
+		attr_delete(fs->cache, n->id);
 	node_put(&fs->nodes, n);
 	return r->fd;
 }

@@ -39,6 +39,17 @@ int noatime_flag(const struct stackfs *fs, mode_t type)
 	return fs->opts.ms_flags & flags ? O_NOATIME : 0;
 }
 
+/* What lost its last name while it was open is gone now. */
+static void node_closed(struct stackfs *fs, struct node *n)
+{
+	int fd = atomic_load(&n->removed) ? node_fd_get(&fs->nodes, n) : -1;
+
+	if (fd < 0)
+		return;
+	node_fd_removed(&fs->nodes, n, fd);
+	node_fd_put(n);
+}
+
 static void file_destroy(struct stackfs *fs, struct handle *h)
 {
 	struct file *f = (struct file *)h;
@@ -51,6 +62,7 @@ static void file_destroy(struct stackfs *fs, struct handle *h)
 	if (close(f->fd) && f->writes)
 		log_warn("closing a file that was written to: %s",
 			 strerror(errno));
+	node_closed(fs, f->node);
 	node_put(&fs->nodes, f->node);
 	free(f);
 }

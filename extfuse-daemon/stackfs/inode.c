@@ -27,6 +27,23 @@ void op_forget_multi(fuse_req_t req, size_t count,
 	fuse_reply_none(req);
 }
 
+/* The last name is gone, and the descriptor with it: not so what it was like. */
+static int attr_last(struct stackfs *fs, fuse_ino_t ino,
+		     struct fuse_attr_out *out)
+{
+	struct node *n;
+	struct stat st;
+
+	if (!node_last_stat(&fs->nodes, ino, &st))
+		return -ESTALE;
+	n = node_get(&fs->nodes, ino);
+	if (!n)
+		return -ESTALE;
+	attr_publish(fs, n, 0, &st, out);
+	node_put(&fs->nodes, n);
+	return 0;
+}
+
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct stackfs *fs = fuse_req_userdata(req);
@@ -36,16 +53,16 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	(void)fi;
 	err = ref_get(fs, ino, &r);
-	if (err) {
-		fuse_reply_err(req, -err);
-		return;
+	if (!err) {
+		err = attr_read(fs, &r, &out);
+		ref_put(fs, &r);
+	} else if (err == -ESTALE) {
+		err = attr_last(fs, ino, &out);
 	}
-	err = attr_read(fs, &r, &out);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
 		fuse_reply_buf(req, (char *)&out, sizeof(out));
-	ref_put(fs, &r);
 }
 
 static void set_time(struct timespec *ts, struct timespec value, bool set,
@@ -138,6 +155,24 @@ static int setattr_lower(struct stackfs *fs, const struct ref *r,
 	return ret ? -errno : 0;
 }
 
+/*
+ * A writeback cache keeps the times of what was written, and tells them when the
+ * inode goes, or at syncfs(2): nobody will see those of a file that is gone.
+ */
+static void setattr_last(fuse_req_t req, fuse_ino_t ino, int to_set, int err)
+{
+	const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME |
+			  FUSE_SET_ATTR_CTIME;
+	struct fuse_attr_out out;
+
+	if (err == -ESTALE && to_set && !(to_set & ~times))
+		err = attr_last(fuse_req_userdata(req), ino, &out);
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_buf(req, (char *)&out, sizeof(out));
+}
+
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		struct fuse_file_info *fi)
 {
@@ -156,7 +191,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 
 	err = ref_get(fs, ino, &r);
 	if (err) {
-		fuse_reply_err(req, -err);
+		setattr_last(req, ino, to_set, err);
 		return;
 	}
 	epoch = cache_begin(fs->cache, ino);

@@ -179,6 +179,7 @@ static int node_new(struct nodes *t, int fd, const struct lower *l,
 	if (device)
 		device->users++;
 	n->handle = NULL;
+	n->last = NULL;
 	n->backing_id = 0;
 	n->backing_opens = 0;
 	n->backing_kept = false;
@@ -186,6 +187,7 @@ static int node_new(struct nodes *t, int fd, const struct lower *l,
 	atomic_store(&n->lookups, 0);
 	atomic_store(&n->pins, 0);
 	atomic_store(&n->dying, false);
+	atomic_store(&n->removed, false);
 	atomic_store(&n->loose, false);
 	atomic_store(&n->linked, false);
 	/* Added, not set: a stale nodeid's node_get() may be counted there. */

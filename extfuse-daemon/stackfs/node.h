@@ -54,6 +54,7 @@ struct node_device {
  * @fd:		O_PATH descriptor of the inode, -1: closed (nodefd.c)
  * @fd_users:	threads that use @fd now
  * @recent:	@fd was used since the clock's hand came by
+ * @removed:	the last name went while others used the node
  * @queued:	the node is on the reaper's queue
  * @dying:	the reaper waits a grace period for it; a lookup clears this
  * @loose:	the lower file may change without notice to the kernel
@@ -72,6 +73,7 @@ struct node_device {
  *		told apart (lower.c); 0 elsewhere
  * @device:	where @handle is opened, NULL: at the lower root or nowhere
  * @handle:	file handle, kept since @fd was first closed
+ * @last:	what the inode was like when @fd was closed for good, with no name left
  * @backing_id:	passthrough: the kernel's number of the lower file (backing.c)
  * @backing_opens: open files that use it and that the daemon knows
  * @backing_kept: the kernel uses it for files that the daemon does not know
@@ -85,6 +87,7 @@ struct node {
 	atomic_int fd;
 	atomic_int fd_users;
 	atomic_bool recent;
+	atomic_bool removed;
 	atomic_bool queued;
 	atomic_bool dying;
 	atomic_bool loose;
@@ -104,6 +107,7 @@ struct node {
 	struct node *queue_next;
 	struct node_device *device;
 	struct file_handle *handle;
+	struct stat *last;
 	int32_t backing_id;
 	uint32_t backing_opens;
 	bool backing_kept;
@@ -311,6 +315,15 @@ uint64_t handle_hash(const struct file_handle *h);
 /** node_fd_set() - @fd, newly opened, is the node's */
 void node_fd_set(struct nodes *t, struct node *n, int fd);
 void node_fd_close(struct nodes *t, struct node *n);
+/** node_fd_removed() - a file has lost a name: if that was the last, @fd, which is the
+ *  node's and used by the caller, is closed, as soon as nobody else uses the node.
+ *  True: @fd is closed. */
+bool node_fd_removed(struct nodes *t, struct node *n, int fd);
+/** node_last_stat() - of a node whose descriptor was closed so */
+bool node_last_stat(struct nodes *t, uint64_t id, struct stat *st);
+/** nodes_fd_age() - close the descriptors of files that were not used since the last
+ *  time, or have no name any more */
+void nodes_fd_age(struct nodes *t);
 /** node_device_get() - the mount of an inode that is about to be a node, until
  *  put; NULL: the lower root's, or one too many.  @fd: O_PATH, of the inode */
 struct node_device *node_device_get(struct nodes *t, int fd,

@@ -4,7 +4,11 @@
  *
  * When there are too many, the hand of a clock closes those not used lately;
  * a closed node is opened again by its file handle.  Nodes whose inode cannot
- * be found by a handle stay open: unlinked ones, and those of a device without.
+ * be found by a handle stay open: those of a device without.
+ *
+ * An open descriptor keeps the space of a removed file.  So those of files are closed
+ * when they were not used for a while, and for good when the last name is gone and
+ * no file is open: what is left to ask then is what the inode was like.
  *
  * To open a handle takes a descriptor of the same mount: the lower root, or a
  * directory that is kept for each mount below, as long as it has nodes.
@@ -191,6 +195,8 @@ void node_fd_close(struct nodes *t, struct node *n)
 	fd = atomic_exchange(&n->fd, -1);
 	free(n->handle);
 	n->handle = NULL;
+	free(n->last);
+	n->last = NULL;
 	pthread_mutex_unlock(stripe);
 	if (fd < 0)
 		return;
@@ -198,32 +204,125 @@ void node_fd_close(struct nodes *t, struct node *n)
 	atomic_fetch_sub(&t->open_fds, 1);
 }
 
-/* Called with the node's stripe locked. */
-static bool fd_evict(struct nodes *t, struct node *n)
+/* Called with the node's stripe locked; -1: others than @users use it. */
+static int fd_take(struct node *n, int users)
+{
+	int fd = atomic_exchange(&n->fd, -1);
+
+	if (fd < 0 || atomic_load(&n->fd_users) <= users)
+		return fd;
+	atomic_store(&n->fd, fd);
+	return -1;
+}
+
+/* The kernel may have files open of which we do not know, and ask about them. */
+static bool last_keep(struct node *n, const struct stat *st)
+{
+	if (!S_ISREG(n->type) || n->backing_kept || n->last)
+		return false;
+	n->last = malloc(sizeof(*n->last));
+	if (n->last)
+		*n->last = *st;
+	return n->last;
+}
+
+static void last_forget(struct node *n)
+{
+	free(n->last);
+	n->last = NULL;
+}
+
+/* Called with the node's stripe locked.  Returns what is to be closed, or -1. */
+static int fd_evict(struct nodes *t, struct node *n)
 {
 	int fd = atomic_load(&n->fd);
 	struct stat st;
 
 	if (fd < 0 || !atomic_load(&n->id) || handle_fd(t, n) < 0 ||
 	    atomic_load(&n->id) == NODE_ROOT_ID || atomic_load(&n->refs))
-		return false;
+		return -1;
 	/* Served by the cache alone, the kernel's count is 0: first to go. */
 	if (atomic_exchange(&n->recent, false) && atomic_load(&n->lookups) > 0)
-		return false;
-	if (fstat(fd, &st) || st.st_nlink == 0)
-		return false;
+		return -1;
+	if (fstat(fd, &st))
+		return -1;
+	if (!st.st_nlink) {
+		if (!last_keep(n, &st))
+			return -1;
+		fd = fd_take(n, 0);
+		if (fd < 0)
+			last_forget(n);
+		return fd;
+	}
 	if (!n->handle)
 		n->handle = handle_read(fd);
-	if (!n->handle)
+	return n->handle ? fd_take(n, 0) : -1;
+}
+
+static bool fd_closed(struct nodes *t, int fd)
+{
+	if (fd < 0)
 		return false;
-	atomic_store(&n->fd, -1);
-	if (atomic_load(&n->fd_users)) {
-		atomic_store(&n->fd, fd);
-		return false;
-	}
 	close(fd);
 	atomic_fetch_sub(&t->open_fds, 1);
 	return true;
+}
+
+bool node_fd_removed(struct nodes *t, struct node *n, int fd)
+{
+	pthread_mutex_t *stripe = node_stripe(t, n->index);
+	struct stat st;
+
+	if (!S_ISREG(n->type) || fstat(fd, &st) || st.st_nlink)
+		return false;
+	atomic_store(&n->removed, true);
+	fd = -1;
+	pthread_mutex_lock(stripe);
+	if (atomic_load(&n->refs) == 1 && last_keep(n, &st)) {
+		fd = fd_take(n, 1);
+		if (fd < 0)
+			last_forget(n);
+	}
+	pthread_mutex_unlock(stripe);
+	/* Unlocked: the last close of a large file takes its time. */
+	return fd_closed(t, fd);
+}
+
+bool node_last_stat(struct nodes *t, uint64_t id, struct stat *st)
+{
+	struct node *n = node_get(t, id);
+	pthread_mutex_t *stripe;
+	bool gone;
+
+	if (!n)
+		return false;
+	stripe = node_stripe(t, n->index);
+	pthread_mutex_lock(stripe);
+	gone = n->last;
+	if (gone)
+		*st = *n->last;
+	pthread_mutex_unlock(stripe);
+	node_put(t, n);
+	return gone;
+}
+
+void nodes_fd_age(struct nodes *t)
+{
+	uint32_t i, max = atomic_load(&t->nchunks) * NODES_PER_CHUNK;
+	int fd;
+
+	if (!t->handles || atomic_load(&t->open_fds) <= 1)
+		return;
+	for (i = 0; i < max; i++) {
+		struct node *n = node_slot(t, i);
+
+		if (atomic_load(&n->fd) < 0 || !S_ISREG(n->type))
+			continue;
+		pthread_mutex_lock(node_stripe(t, i));
+		fd = fd_evict(t, n);
+		pthread_mutex_unlock(node_stripe(t, i));
+		fd_closed(t, fd);
+	}
 }
 
 /* Twice round at most: the first time may only clear @recent. */
@@ -231,7 +330,7 @@ static int clock_run(struct nodes *t, int want)
 {
 	uint32_t max = atomic_load(&t->nchunks) * NODES_PER_CHUNK;
 	uint64_t steps = 2ULL * max;
-	int done = 0;
+	int fd, done = 0;
 
 	if (!t->handles)
 		return 0;
@@ -244,8 +343,9 @@ static int clock_run(struct nodes *t, int want)
 		if (atomic_load(&n->fd) < 0)
 			continue;
 		pthread_mutex_lock(stripe);
-		done += fd_evict(t, n);
+		fd = fd_evict(t, n);
 		pthread_mutex_unlock(stripe);
+		done += fd_closed(t, fd);
 	}
 	pthread_mutex_unlock(&t->clock_lock);
 	return done;

@@ -19,6 +19,9 @@
 
 #define LINGER_NS (50 * 1000 * 1000)
 
+/* A file that is not used has no descriptor after twice that. */
+#define AGE_S 5
+
 void node_queue(struct nodes *t, struct node *n)
 {
 	struct node *head;
@@ -116,17 +119,33 @@ static void batch_reap(struct nodes *t, struct node *batch)
 	}
 }
 
+/* Until there is something to reap, or time to look at descriptors. */
+static void reaper_wait(struct nodes *t, struct timespec *due)
+{
+	struct timespec now;
+
+	while (sem_clockwait(&t->wake, CLOCK_MONOTONIC, due) && errno == EINTR)
+		;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec < due->tv_sec)
+		return;
+	nodes_fd_age(t);
+	due->tv_sec = now.tv_sec + AGE_S;
+}
+
 static void *reaper_main(void *arg)
 {
 	const struct timespec linger = { .tv_nsec = LINGER_NS };
+	struct timespec due = { 0 };
 	struct nodes *t = arg;
 	struct node *batch;
 
 	for (;;) {
-		while (sem_wait(&t->wake) && errno == EINTR)
-			;
+		reaper_wait(t, &due);
 		if (atomic_load(&t->stop))
 			return NULL;
+		if (!atomic_load(&t->queue))
+			continue;
 		nanosleep(&linger, NULL);
 		batch = batch_mark(t, atomic_exchange(&t->queue, NULL));
 		if (!batch)

@@ -102,6 +102,72 @@ t_enospc_pages()
 	done
 }
 
+# Nobody waits for RELEASE but who wants to know that a file is closed
+released()
+{
+	local i
+	for i in $(seq 200); do
+		[ "$("$STAT" --json "$M" | jq '.ops | (.OPEN.upcall // 0) + (.CREATE.upcall // 0) - (.RELEASE.upcall // 0)')" = 0 ] && break
+		sleep 0.05
+	done
+	sleep 0.05	# that it came is not that it is done
+}
+
+# The space of what is removed is free when the lower file system would have freed it
+t_removed_space()
+{
+	local i opts
+	for opts in passthrough nopassthrough; do
+		small tmpfs size=8m $opts
+		cd "$M/d"
+		for i in $(seq 10); do
+			fallocate -l 5000000 a
+			[ $((i % 2)) = 0 ] || stat a > /dev/null
+			released
+			rm a
+			fallocate -l 5000000 b
+			: > c
+			released
+			mv c b
+		done
+		# open until then: by the same rule as below
+		exec 5<> b
+		fallocate -l 5000000 b
+		rm b
+		eq "$(stat -Lc '%h %s' /proc/self/fd/5)" "0 5000000"
+		fails 1 fallocate -l 5000000 a 2> "$T/err"
+		echo still >&5
+		exec 5>&-
+		for i in $(seq 50); do fallocate -l 5000000 a 2> "$T/err" && break; sleep 0.1; done
+		eq "$(stat -c %s a)" 5000000
+		cd /
+		small_end
+	done
+}
+
+# Likewise if it is removed below, soon
+t_removed_below()
+{
+	local i
+	small tmpfs size=8m
+	fallocate -l 5000000 "$L/d/big"
+	head -c 5000 /dev/urandom > "$L/d/kept"
+	stat "$M/d/big" > /dev/null
+	cksum < "$M/d/kept" > "$T/kept"
+	[[ $OPTS != extfuse=off ]] || head -c 10 "$M/d/big" > /dev/null
+	echo old > "$L/d/new"
+	echo new > "$L/d/newer"
+	stat "$M/d/new" > /dev/null
+	rm "$L/d/big"
+	mv "$L/d/newer" "$L/d/new"
+	for i in $(seq 24); do fallocate -l 5000000 "$L/d/more" 2> "$T/err" && break; sleep 0.5; done
+	eq "$(stat -c %s "$L/d/more")" 5000000
+	eq "$(cat "$M/d/new")" new
+	fails 1 cat "$M/d/big" 2> "$T/err"
+	cksum < "$M/d/kept" | diff "$T/kept" -
+	small_end
+}
+
 # The owner's quota, whoever the daemon is
 t_edquot()
 {
