@@ -4,9 +4,11 @@
  *
  * The kernel may read a directory without opening it (fh 0).  Then a stream is
  * opened for the first request, and left for the next one, which goes on where
- * it ended.  What a stream has read ahead is older than the next request, which
- * may be another reader's: so it serves only while the directory did not change
- * (C1), and for a second (C5).
+ * it ended.  What a file system has read ahead for a stream is older than the next
+ * request, which may be another reader's: so it serves only while the directory did
+ * not change (C1), and for a second (C5).
+ *
+ * An open directory has no buffer: there may be as many as there are descriptors.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,8 +27,8 @@
  * @id:		its nodeid
  * @epoch:	of the node, from before anything was read
  * @born:	when that was
- * @pos:	where the stream is, for the reader that comes back elsewhere
- * @next:	read from the stream, but did not fit into the last reply
+ * @pos:	where @fd is, for the reader that comes back elsewhere; -1: past what
+ *		was replied
  */
 struct dirhandle {
 	struct handle handle;
@@ -35,9 +37,8 @@ struct dirhandle {
 	uint64_t id;
 	uint64_t epoch;
 	time_t born;
-	DIR *dir;
+	int fd;
 	off_t pos;
-	struct dirent *next;
 };
 
 /* A reply that is being filled. */
@@ -57,7 +58,7 @@ static void dir_destroy(struct stackfs *fs, struct handle *h)
 {
 	struct dirhandle *d = (struct dirhandle *)h;
 
-	closedir(d->dir);
+	close(d->fd);
 	pthread_mutex_destroy(&d->lock);
 	if (d->node)
 		node_put(&fs->nodes, d->node);
@@ -76,23 +77,18 @@ static int dir_new(struct stackfs *fs, const struct ref *r, int flags,
 		   struct dirhandle **dp)
 {
 	struct dirhandle *d = calloc(1, sizeof(*d));
-	int fd, err;
+	int err;
 
 	if (!d)
 		return -ENOMEM;
 	do
-		fd = openat(r->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+		d->fd = openat(r->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC |
 			    noatime_flag(fs, S_IFDIR) | (flags & O_NOATIME));
-	while (fd < 0 && nodes_fd_relieve(&fs->nodes, errno));
-	if (fd < 0) {
+	while (d->fd < 0 && nodes_fd_relieve(&fs->nodes, errno));
+	if (d->fd < 0) {
 		err = -errno;
-		goto fail;
-	}
-	d->dir = fdopendir(fd);
-	if (!d->dir) {
-		err = -errno;
-		close(fd);
-		goto fail;
+		free(d);
+		return err;
 	}
 	pthread_mutex_init(&d->lock, NULL);
 	d->id = r->node->id;
@@ -102,9 +98,6 @@ static int dir_new(struct stackfs *fs, const struct ref *r, int flags,
 	handle_add(fs, &d->handle, dir_destroy);
 	*dp = d;
 	return 0;
-fail:
-	free(d);
-	return err;
 }
 
 static bool stream_fits(const struct stackfs *fs, const struct dirhandle *d,
@@ -203,7 +196,7 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
 {
 	struct stackfs *fs = fuse_req_userdata(req);
 	struct dirhandle *d = dir_of(fi);
-	int fd, err = 0;
+	int err = 0;
 
 	if (!d)
 		err = stream_get(fs, ino, 0, &d);
@@ -211,8 +204,7 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
 		reply_err(req, -err);
 		return;
 	}
-	fd = dirfd(d->dir);
-	reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) ? errno : 0);
+	reply_err(req, (datasync ? fdatasync(d->fd) : fsync(d->fd)) ? errno : 0);
 	if (!dir_of(fi))
 		handle_free(fs, &d->handle);
 }
@@ -283,34 +275,68 @@ static void plus_fill(struct stackfs *fs, const struct ref *dir,
 	}
 }
 
-static struct dirent *dir_next(struct dirhandle *d)
+/*
+ * So much of getdents64(2) surely fits into the reply, where the shortest name takes
+ * 32 bytes for its 24, and 160 with an entry.
+ */
+static size_t names_size(const struct dirbuf *b)
 {
-	errno = 0;
-	while (!d->next || strlen(d->next->d_name) > LISTED_NAME_MAX) {
-		d->next = readdir(d->dir);
-		if (!d->next)
-			break;
-	}
-	return d->next;
+	size_t room = b->size - b->used;
+
+	return b->plus ? room * 24 / 160 : room * 24 / 32;
+}
+
+/* A long name may need more, of which what follows does not fit then. */
+static ssize_t names_read(struct dirhandle *d, const struct dirbuf *b, char *names)
+{
+	ssize_t n = getdents64(d->fd, names, names_size(b));
+
+	if (n < 0 && errno == EINVAL)
+		n = b->used ? 0 : getdents64(d->fd, names, b->size);
+	return n < 0 ? -errno : n;
 }
 
 /* A mount point is listed with what it covers, as readdir(3) does it anywhere. */
+static void names_add(const struct stackfs *fs, struct dirhandle *d, struct dirbuf *b,
+		      const char *names, size_t size)
+{
+	const struct dirent *de;
+	size_t at;
+
+	for (at = 0; at < size; at += de->d_reclen) {
+		de = (const struct dirent *)(names + at);
+		if (strlen(de->d_name) > LISTED_NAME_MAX)
+			continue;
+		if (!has_room(b, de)) {
+			d->pos = -1;
+			return;
+		}
+		add_entry(b, de, nodes_ino(&fs->nodes, d->node->dev, de->d_ino));
+		d->pos = de->d_off;
+	}
+}
+
 static int dir_fill(const struct stackfs *fs, struct dirhandle *d,
 		    struct dirbuf *b, off_t off)
 {
-	struct dirent *de;
+	char *names = malloc(b->size);
+	ssize_t n = names ? 0 : -ENOMEM;
 
-	if (off != d->pos) {
-		seekdir(d->dir, off);
-		d->next = NULL;
+	if (names && off != d->pos) {
+		if (lseek(d->fd, off, SEEK_SET) < 0)
+			n = -errno;
 		d->pos = off;
 	}
-	while ((de = dir_next(d)) && has_room(b, de)) {
-		add_entry(b, de, nodes_ino(&fs->nodes, d->node->dev, de->d_ino));
-		d->pos = de->d_off;
-		d->next = NULL;
+	while (n >= 0) {
+		n = names_read(d, b, names);
+		if (n <= 0)
+			break;
+		names_add(fs, d, b, names, n);
+		if (d->pos < 0 || b->used > b->size / 4 * 3)
+			break;
 	}
-	return !de && errno && !b->used ? -errno : 0;
+	free(names);
+	return n < 0 && !b->used ? n : 0;
 }
 
 /* The reply was not taken, so nothing in it will be forgotten. */

@@ -201,6 +201,34 @@ t_emfile()
 	diff <(exact "$L") <(exact "$M")
 }
 
+# Open directories cost a descriptor each, and hardly any memory
+t_open_directories()
+{
+	local before after
+	for i in $(seq 500); do : > "$L/d/file$i"; done
+	cat > "$T/opendirs" <<-'END'
+		import os, sys
+		for i in range(900):
+		    f = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
+		    if len(os.listdir(f)) != 500:
+		        sys.exit("a listing is not whole")
+		print(open("/proc/%s/status" % sys.argv[2]).read().split("VmRSS:")[1].split()[0])
+	END
+	before=$(awk '$1 == "VmRSS:" { print $2 }' "/proc/$(daemon)/status")
+	after=$(python3 "$T/opendirs" "$M/d" "$(daemon)")
+	[ $((after - before)) -lt 6000 ] || { echo "$((after - before)) KiB more"; exit 1; }
+}
+
+# A long copy is made in pieces: each holds a thread, and cannot be killed
+t_copy_in_pieces()
+{
+	head -c 9M /dev/urandom > "$L/d/f"
+	eq "$(python3 -c 'import os, sys
+a, b = os.open(sys.argv[1], os.O_RDONLY), os.open(sys.argv[2], os.O_CREAT | os.O_WRONLY)
+print([os.copy_file_range(a, b, 1 << 30) for i in range(4)])' "$M/d/f" "$M/d/g")" "[4194304, 4194304, 1048576, 0]"
+	cmp "$L/d/f" "$L/d/g"
+}
+
 # Likewise on devices mounted below, and on many of them
 t_emfile_below()
 {
