@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Sourced after lib.sh by tests that install in a Debian 12 of their own, in $R.
+# Sourced after lib.sh by tests that work in a Debian of their own, in $R: $release, 12 or 13.
 
 R=$T/root
+release=${release:-12}
 # what the tests that do not boot need of Debian's
 # shellcheck disable=SC2034 # for those who source this
 small=mount,initramfs-tools,jq,libfuse3-3,libbpf1,libjansson4,libbpf-dev
@@ -17,12 +18,13 @@ for tool in mmdebstrap apt-ftparchive; do command -v $tool >/dev/null || nothing
 
 # root_unpack NAME PACKAGES: with these packages of Debian's; kept in the cache
 root_unpack() {
-	local base
-	base=${EXTFUSE_CACHE:-$HOME/.cache/extfuse}/debian-12-$1-$(cksum <<<"$2" | cut -d' ' -f1).tar
+	local base suite=bookworm
+	((release == 12)) || suite=trixie
+	base=${EXTFUSE_CACHE:-$HOME/.cache/extfuse}/debian-$release-$1-$(cksum <<<"$2" | cut -d' ' -f1).tar
 	if [[ ! -e $base ]]; then
 		mkdir -p "${base%/*}"
 		rm -f "${base%-*}"-*.tar
-		mmdebstrap --variant=apt --include="$2" bookworm "$T/base.tar" >"$T/log" 2>&1 ||
+		mmdebstrap --variant=apt --include="$2" $suite "$T/base.tar" >"$T/log" 2>&1 ||
 			nothing "mmdebstrap: $(tail -n 1 "$T/log")"
 		mv "$T/base.tar" "$base.$$"
 		mv "$base.$$" "$base"
