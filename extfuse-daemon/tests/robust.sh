@@ -303,7 +303,7 @@ t_eio()
 	sync
 	mnt
 	dd if="$M/d/f" of=/dev/null bs=4k iflag=direct
-	table() { dmsetup suspend --noflush "$name"; dmsetup reload "$name" --table "$1"; dmsetup resume "$name"; }
+	table() { dmsetup suspend --noflush "$name"; dmsetup reload "$name" <<< "$1"; dmsetup resume "$name"; }
 	table "0 $size flakey $loop 0 0 3600 1 error_reads"
 	for i in "$L" "$M"; do
 		fails 1 dd if="$i/d/f" of=/dev/null bs=4k iflag=direct 2> "$T/err"
