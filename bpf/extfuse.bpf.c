@@ -8,6 +8,7 @@
  */
 #include <linux/bpf.h>
 #include <linux/errno.h>
+#include <linux/fcntl.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 #include <linux/extfuse.h>
@@ -336,7 +337,7 @@ HANDLER(WRITE)
 		return io_rowless(req);
 	switch (req->phase) {
 	case EXTFUSE_PHASE_MMAP:
-		/* stores have no request: not served any more, ever */
+		/* stores have no request: its times are not served any more, ever */
 		__sync_fetch_and_or(&node->flags, EXTFUSE_NODE_MMAPPED);
 		ADD_ORDERED(&node->epoch, 1);
 		return EXTFUSE_PASSTHRU;
@@ -489,10 +490,10 @@ HANDLER(OPEN)
 	if (bpf_extfuse_read_args(req, EXTFUSE_IN_PARAM_0_VALUE, &in,
 				  sizeof(in)) < 0)
 		return failed(req);
-	if (in.flags & 01000)	/* O_TRUNC */
+	if (in.flags & O_TRUNC)
 		touch(req->nodeid);
 	node = node_get(req->nodeid);
-	if (!node || (in.flags & (01000 | 03)))	/* O_RDONLY is 0 */
+	if (!node || (in.flags & (O_TRUNC | O_ACCMODE)))	/* O_RDONLY is 0 */
 		return upcall(req);
 	id = READ_ONCE(node->backing_id);
 	if (!id)
@@ -509,7 +510,7 @@ HANDLER(OPENDIR)
 	if (bpf_extfuse_read_args(req, EXTFUSE_IN_PARAM_0_VALUE, &in,
 				  sizeof(in)) < 0)
 		return failed(req);
-	if (!node || (in.flags & 01000000) ||	/* O_NOATIME */
+	if (!node || (in.flags & O_NOATIME) ||
 	    !(READ_ONCE(node->flags) & EXTFUSE_NODE_OPENDIR))
 		return upcall(req);
 	return reply_opened(req, 0, 0);

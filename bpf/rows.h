@@ -83,7 +83,8 @@ const volatile __u64 attr_timeout = 0;
 	struct extfuse_count *__c =					\
 		bpf_map_lookup_elem(&stats_map, &__op);			\
 	if (__c)							\
-		__c->what++;						\
+		/* programs are preempted by others, on the same CPU */	\
+		__sync_fetch_and_add(&__c->what, 1);			\
 	debug(#what, req);						\
 } while (0)
 

@@ -181,13 +181,6 @@ uint64_t cache_served(const struct cache *c, uint64_t nodeid)
 	return node ? LOAD(&node->served) : 0;
 }
 
-bool cache_volatile(const struct cache *c, uint64_t nodeid)
-{
-	struct extfuse_node *node = node_of(c, nodeid);
-
-	return node && (LOAD(&node->flags) & EXTFUSE_NODE_MMAPPED);
-}
-
 int cache_grace(struct cache *c)
 {
 	return c ? ebpf_grace(c->ctx) : 0;

@@ -56,9 +56,6 @@ void cache_node_del(struct cache *c, uint64_t nodeid);
 bool cache_has_node(const struct cache *c, uint64_t nodeid);
 /** cache_served() - lookups of the node that the kernel answered so far */
 uint64_t cache_served(const struct cache *c, uint64_t nodeid);
-/** cache_volatile() - mapped shared and writable on the lower file: attributes
- *  may change at any time, replies must carry an attr_timeout of 0 */
-bool cache_volatile(const struct cache *c, uint64_t nodeid);
 /** cache_grace() - see ebpf_grace(); 0 or -errno: no grace period has passed */
 int cache_grace(struct cache *c);
 

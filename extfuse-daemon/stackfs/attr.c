@@ -107,7 +107,7 @@ void attr_publish(struct stackfs *fs, const struct node *n, uint64_t epoch,
 	if (timeout)
 		attr_insert(fs->cache, n->id, epoch, &out->attr, timeout,
 			       atime_until(fs, n, st));
-	if (atomic_load(&n->loose) || cache_volatile(fs->cache, n->id))
+	if (atomic_load(&n->loose))
 		timeout = 0;
 	out->attr_valid = timeout / NS;
 	out->attr_valid_nsec = timeout % NS;

@@ -122,6 +122,8 @@ static void init_amend(struct stackfs *fs, struct fuse_init_out *out)
 	    fs->init_abi == EXTFUSE_ABI) {
 		prog_fd = ebpf_prog_fd(fs->ebpf);
 		init_set_flag(out, FUSE_FS_EXTFUSE);
+		/* a capability from below goes with our own write to the lower file */
+		init_set_flag(out, FUSE_FS_NOSEC);
 		memcpy((char *)out + EXTFUSE_INIT_WORD_OFFSET, &prog_fd,
 		       sizeof(prog_fd));
 	}

@@ -214,6 +214,38 @@ t_bits_from_below_go()
 	done
 }
 
+# The mode without setuid that is written back is the one that the file has, not one
+# that was known when the row was made
+t_nothing_old_is_written_back()
+{
+	local mode how pids pid
+	echo 0123456789 > "$L/d/from"
+	for mode in passthrough nopassthrough; do
+		down
+		mnt $mode,watch=off
+		pids=()
+		for how in ftruncate fallocate write pwritev sendfile; do
+			echo 0123456789 > "$L/d/$mode.$how"
+			chown $USER1 "$L/d/$mode.$how"
+			(cd "$M/d" && STOP=1 exec setpriv --reuid $USER1 --regid $GROUP1 --clear-groups \
+				"$T/fsop" change $how $mode.$how) &
+			pids+=($!)
+		done
+		for pid in "${pids[@]}"; do
+			timeout 60 bash -c "until grep -q '^State:.T' /proc/$pid/status; do sleep 0.05; done"
+		done
+		: > "$L/d/$mode.chown"
+		chmod 4755 "$M/d/$mode".*
+		stat "$M/d/$mode".* > /dev/null
+		chown 0 "$L/d/$mode".*
+		chmod 600 "$L/d/$mode".*
+		kill -CONT "${pids[@]}"
+		wait "${pids[@]}"
+		chown $USER2 "$M/d/$mode.chown"
+		eq "$(stat -c '%a %n' "$L/d/$mode".* | sed '/^600 /d')" ""
+	done
+}
+
 t_suid_binaries()
 {
 	cp /usr/bin/id "$L/d/id"

@@ -6,6 +6,7 @@
  * Runs in the VM, as root.  Output is TAP.
  */
 #include <fcntl.h>
+#include <stddef.h>
 #include <sys/xattr.h>
 
 #include "mounted.h"
@@ -209,6 +210,46 @@ static void takes_no_program_without_privilege(void **state)
 	server_end_child(s, child);
 }
 
+/* What a daemon asks for beside a program */
+
+static void sync_reaches_who_asks(void **state)
+{
+	struct server s;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		server_prepare(&s, -1, false);
+		s.want = i ? FUSE_FS_SYNCFS : 0;
+		server_run(&s);
+		assert_true(s.init_flags & FUSE_FS_SYNCFS);
+		sync();
+		assert_int_equal(s.seen[FUSE_SYNCFS] > 0, i);
+		server_stop(&s);
+	}
+}
+
+/* Who could not stop the machine otherwise has nobody's sync() wait for it */
+static void sync_does_not_wait_for_anybody(void **state)
+{
+	struct server *s = server_shared();
+	pid_t child;
+
+	(void)state;
+	server_prepare(s, -1, false);
+	s->want = FUSE_FS_SYNCFS;
+	child = fork();
+	if (child == 0) {
+		if (setuid(65534) == 0)
+			server_loop(s);
+		_exit(0);
+	}
+	assert_true(server_wait(s));
+	sync();
+	assert_int_equal(s->seen[FUSE_SYNCFS], 0);
+	server_end_child(s, child);
+}
+
 /* Verdicts */
 
 static void clamps_what_programs_return(void **state)
@@ -258,6 +299,64 @@ static void never_swallows_a_change(void **state)
 	assert_int_equal(chmod(MNT, 0700), -1);
 	assert_true(s.seen[FUSE_SETATTR] > 0);
 	assert_int_equal(status(&s).rejected > 0, true);
+	server_stop(&s);
+	close(fd);
+}
+
+/* Answers @opcode with an error, and nothing else. */
+static int prog_refusing(uint32_t opcode)
+{
+	struct bpf_insn insns[] = {
+		LOAD32(BPF_REG_2, BPF_REG_1, offsetof(struct extfuse_req, opcode)),
+		MOV_IMM(BPF_REG_0, EXTFUSE_UPCALL),
+		JUMP_IMM(BPF_JNE, BPF_REG_2, opcode, 1),
+		MOV_IMM(BPF_REG_0, -EXDEV),
+		EXIT(),
+	};
+
+	return LOAD(insns);
+}
+
+/* C8: who asks past what is known is not told what was known before. */
+static void is_passed_by_where_caches_are(void **state)
+{
+	int attrs = prog_refusing(FUSE_GETATTR), names = prog_refusing(FUSE_LOOKUP);
+	struct statx stx;
+	struct server s;
+
+	(void)state;
+	assert_true(attrs >= 0 && names >= 0);
+	server_start(&s, attrs, true);
+	assert_int_equal(statx(AT_FDCWD, MNT, 0, STATX_BASIC_STATS, &stx), -1);
+	assert_int_equal(errno, EXDEV);
+	assert_int_equal(statx(AT_FDCWD, MNT, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS,
+			       &stx), 0);
+	assert_int_equal(s.seen[FUSE_GETATTR], 1);
+	server_stop(&s);
+	server_start(&s, names, true);
+	assert_int_equal(stat_errno("x"), EXDEV);
+	assert_int_equal(s.seen[FUSE_LOOKUP], 0);
+	assert_int_equal(mkdir(MNT "/x", 0755), -1);
+	assert_int_equal(errno, EIO);
+	assert_int_equal(s.seen[FUSE_LOOKUP], 1);
+	server_stop(&s);
+	close(attrs);
+	close(names);
+}
+
+/* An exclusive create is not looked up: it is too long all the same. */
+static void creates_no_name_that_is_too_long(void **state)
+{
+	int fd = returning(EXTFUSE_UPCALL);
+	char path[2000] = MNT "/";
+	struct server s;
+
+	(void)state;
+	memset(path + strlen(path), 'a', 1025);
+	server_start(&s, fd, true);
+	assert_int_equal(open(path, O_CREAT | O_EXCL | O_WRONLY, 0644), -1);
+	assert_int_equal(errno, ENAMETOOLONG);
+	assert_int_equal(s.seen[FUSE_CREATE], 0);
 	server_stop(&s);
 	close(fd);
 }
@@ -528,8 +627,12 @@ int main(void)
 		cmocka_unit_test(answers_init_once),
 		cmocka_unit_test(takes_no_program_of_another_task),
 		cmocka_unit_test(takes_no_program_without_privilege),
+		cmocka_unit_test(sync_reaches_who_asks),
+		cmocka_unit_test(sync_does_not_wait_for_anybody),
 		cmocka_unit_test(clamps_what_programs_return),
 		cmocka_unit_test(never_swallows_a_change),
+		cmocka_unit_test(is_passed_by_where_caches_are),
+		cmocka_unit_test(creates_no_name_that_is_too_long),
 		cmocka_unit_test(wants_outputs_complete),
 		cmocka_unit_test(context_is_read_only_and_bounded),
 		cmocka_unit_test(helper_fills_its_buffer),

@@ -201,6 +201,7 @@ static void poke_for(uint64_t *rng, const int *progs, unsigned int ms)
 /*
  * K3: whatever programs may only watch has reached the server, each time, and
  * what they may answer has reached them: @exact, where no request was cut off.
+ * But of some requests there are those that pass programs by (C8).
  */
 static void check_counts(bool exact)
 {
@@ -215,6 +216,9 @@ static void check_counts(bool exact)
 		if (ops[op].policy & EXTFUSE_OP_SERVE && runs > seen)
 			total.served += runs - seen;
 		if (!exact)
+			continue;
+		if (op == FUSE_LOOKUP || op == FUSE_GETATTR ||
+		    op == FUSE_GETXATTR || !strcmp(ops[op].name, "STATX"))
 			continue;
 		if (ops[op].policy & EXTFUSE_OP_SERVE ? seen > runs :
 							seen != runs) {

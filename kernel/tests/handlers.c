@@ -546,7 +546,6 @@ static void mapped_files_are_not_served(void **state)
 	r.req.phase = EXTFUSE_PHASE_MMAP;
 	assert_int_equal(run(&r, "WRITE"), EXTFUSE_PASSTHRU);
 	assert_true(cache_epoch(c, FILE_ID) > epoch);
-	assert_true(cache_volatile(c, FILE_ID));
 	put_attr(FILE_ID, 30 * SEC_NS, 0);
 	assert_false(any_attr_is_served());
 }

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * C1 in FUSE's own cache: attributes that were on their way while they changed
- * are not believed afterwards.
+ * What FUSE itself makes of replies that are late, or short, and of what was not
+ * asked for.  C1 in its own cache: attributes that were on their way while they
+ * changed are not believed afterwards.
  *
  * Runs in the VM, as root.  Output is TAP.
  */
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <linux/capability.h>
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 
 #include "mounted.h"
@@ -18,6 +21,11 @@
 #define CACHED_ID 3ULL	/* "c", with the page cache */
 #define LINK_ID 4ULL	/* "l" */
 #define SIZE 65536
+
+/* What <sys/uio.h> lacks */
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x20
+#endif
 
 /* The one request that is not answered at once */
 static struct {
@@ -29,13 +37,20 @@ static struct {
 /* The one that is refused, with everything changed all the same */
 static _Atomic uint32_t failing;
 static _Atomic uint32_t links;
+static _Atomic uint32_t permissions;	/* of "c" */
+
+static bool halves;			/* of what is written are written */
+static struct fuse_setattr_in told;	/* by the last SETATTR */
+static _Atomic uint32_t write_flags;	/* of the last WRITE */
+static _Atomic uint32_t written;	/* WRITEs that came before LSEEK */
 
 static void fill(uint64_t nodeid, struct fuse_attr *attr)
 {
 	*attr = (struct fuse_attr) {
 		.ino = nodeid,
 		.mode = nodeid == FUSE_ROOT_ID ? S_IFDIR | 0755 :
-			nodeid == LINK_ID ? S_IFLNK | 0777 : S_IFREG | 0644,
+			nodeid == LINK_ID ? S_IFLNK | 0777 :
+			nodeid == CACHED_ID ? S_IFREG | permissions : S_IFREG | 0644,
 		.nlink = links,
 		.size = nodeid == FILE_ID || nodeid == CACHED_ID ? SIZE : 1,
 		.blksize = 4096,
@@ -66,7 +81,8 @@ static void answer(struct server *s, const struct fuse_in_header *in)
 	const struct fuse_read_in *rd = (const void *)(in + 1);
 	const char *name = (const char *)(in + 1);
 	struct fuse_open_out open = { 0 };
-	struct fuse_write_out written = { .size = rd->size };
+	struct fuse_write_out wrote = { .size = halves ? rd->size / 2 : rd->size };
+	struct fuse_lseek_out found = { .offset = 0 };
 
 	if (in->opcode == held.opcode && !held.unique) {
 		held.nodeid = in->nodeid;
@@ -102,7 +118,16 @@ static void answer(struct server *s, const struct fuse_in_header *in)
 		server_reply(s->fd, in->unique, 0, "f", 1);
 		break;
 	case FUSE_WRITE:
-		server_reply(s->fd, in->unique, 0, &written, sizeof(written));
+		write_flags = ((const struct fuse_write_in *)rd)->flags;
+		server_reply(s->fd, in->unique, 0, &wrote, sizeof(wrote));
+		break;
+	case FUSE_LSEEK:
+		written = s->seen[FUSE_WRITE];
+		server_reply(s->fd, in->unique, 0, &found, sizeof(found));
+		break;
+	case FUSE_SETATTR:
+		memcpy(&told, in + 1, sizeof(told));
+		reply_attr(s, in->unique, in->nodeid);
 		break;
 	case FUSE_GETXATTR:
 		server_reply(s->fd, in->unique, -ENODATA, NULL, 0);
@@ -112,15 +137,22 @@ static void answer(struct server *s, const struct fuse_in_header *in)
 	}
 }
 
-static void late_start(struct server *s, int prog_fd)
+static void late_prepare(struct server *s, int prog_fd)
 {
 	held.opcode = 0;
 	held.unique = 0;
 	failing = 0;
 	links = 1;
+	permissions = 0644;
+	halves = false;
 	server_prepare(s, prog_fd, prog_fd >= 0);
 	s->want = FUSE_ASYNC_DIO;
 	s->answer = answer;
+}
+
+static void late_start(struct server *s, int prog_fd)
+{
+	late_prepare(s, prog_fd);
 	server_run(s);
 }
 
@@ -264,7 +296,7 @@ static void an_older_reply_is_not_believed(void **state)
 /* Attributes that were asked for before an asynchronous write was done */
 static void a_write_that_is_done_later_is_noticed(void **state)
 {
-	struct fuse_write_out written = { .size = 4096 };
+	struct fuse_write_out wrote = { .size = 4096 };
 	struct io_event event;
 	aio_context_t ctx = 0;
 	struct server s;
@@ -285,7 +317,7 @@ static void a_write_that_is_done_later_is_noticed(void **state)
 	held_wait();
 	asks(&s, MNT "/c");
 	assert_false(asks(&s, MNT "/c"));
-	server_reply(s.fd, held.unique, 0, &written, sizeof(written));
+	server_reply(s.fd, held.unique, 0, &wrote, sizeof(wrote));
 	assert_int_equal(syscall(SYS_io_getevents, ctx, 1, 1, &event, NULL), 1);
 	assert_int_equal(event.res, 4096);
 	assert_true(asks(&s, MNT "/c"));
@@ -426,36 +458,155 @@ static void *stat_new(void *path)
 	return (void *)(long)lstat(path, &st);
 }
 
-/* The server says that a file has changed while the reply that makes it is on its way */
-static void a_notification_reaches_what_is_about_to_be(void **state)
+/* How often are the attributes of "f" asked for, if @ino changes during its look-up? */
+static uint32_t asked_after_notification(uint64_t ino, int error)
 {
 	struct {
 		struct fuse_out_header head;
 		struct fuse_notify_inval_inode_out inode;
-	} told = {
-		.head = { .len = sizeof(told), .error = FUSE_NOTIFY_INVAL_INODE },
-		.inode = { .ino = FILE_ID },
+	} note = {
+		.head = { .len = sizeof(note), .error = FUSE_NOTIFY_INVAL_INODE },
+		.inode = { .ino = ino },
 	};
 	pthread_t other;
 	struct server s;
 	uint32_t asked;
 	void *result;
 
-	(void)state;
 	late_start(&s, -1);
 	asks(&s, MNT);
+	asks(&s, MNT "/c");
 	asked = s.seen[FUSE_GETATTR];
 	hold(FUSE_LOOKUP);
 	pthread_create(&other, NULL, stat_new, MNT "/f");
 	held_wait();
-	assert_int_equal(write(s.fd, &told, sizeof(told)), -1);
-	assert_int_equal(errno, ENOENT);
+	errno = 0;
+	assert_int_equal(write(s.fd, &note, sizeof(note)), error ? -1 : (int)sizeof(note));
+	assert_int_equal(errno, error);
 	reply_entry(&s, held.unique, FILE_ID);
 	pthread_join(other, &result);
 	assert_null(result);
-	/* which that stat() found */
-	assert_int_equal(s.seen[FUSE_GETATTR], asked + 1);
+	/* by that stat() */
+	asked = s.seen[FUSE_GETATTR] - asked;
 	assert_false(asks(&s, MNT "/f"));
+	server_stop(&s);
+	return asked;
+}
+
+/* The server says that a file has changed while the reply that makes it is on its way */
+static void a_notification_reaches_what_is_about_to_be(void **state)
+{
+	(void)state;
+	assert_int_equal(asked_after_notification(FILE_ID, ENOENT), 1);
+}
+
+static void a_notification_leaves_others_alone(void **state)
+{
+	(void)state;
+	assert_int_equal(asked_after_notification(CACHED_ID, 0), 0);
+}
+
+static void a_part_of_a_page_is_an_error(void **state)
+{
+	struct server s;
+	char *p;
+	int fd;
+
+	(void)state;
+	late_start(&s, -1);
+	fd = open(MNT "/c", O_RDWR);
+	p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	halves = true;
+	*p = 1;
+	assert_int_equal(msync(p, 4096, MS_SYNC), -1);
+	assert_int_equal(errno, EIO);
+	munmap(p, 4096);
+	close(fd);
+	server_stop(&s);
+}
+
+/* The server is asked for holes when it has what was written */
+static void seek_sees_dirty_pages(void **state)
+{
+	struct server s;
+	int fd;
+
+	(void)state;
+	late_prepare(&s, -1);
+	s.want |= FUSE_WRITEBACK_CACHE;
+	server_run(&s);
+	fd = open(MNT "/c", O_RDWR);
+	assert_int_equal(pwrite(fd, "data", 4, 0), 4);
+	assert_int_equal(lseek(fd, 0, SEEK_DATA), 0);
+	assert_int_equal(written, 1);
+	close(fd);
+	server_stop(&s);
+}
+
+/* Of this thread only */
+static void drop_fsetid(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+
+	assert_int_equal(syscall(SYS_capget, &head, caps), 0);
+	caps[0].effective &= ~(1U << CAP_FSETID);
+	assert_int_equal(syscall(SYS_capset, &head, caps), 0);
+}
+
+static void *shorten(void *fd)
+{
+	drop_fsetid();
+	return (void *)(long)ftruncate(*(int *)fd, 10);
+}
+
+/* Another reply, an older one, is put into the inode meanwhile */
+static void setuid_goes_by_the_reply(void **state)
+{
+	pthread_t other;
+	struct server s;
+	void *result;
+	int fd;
+
+	(void)state;
+	late_start(&s, -1);
+	permissions = 04755;
+	asks(&s, MNT "/c");
+	fd = open(MNT "/c", O_RDWR);
+	hold(FUSE_GETATTR);
+	pthread_create(&other, NULL, shorten, &fd);
+	held_wait();
+	assert_null(stat_anew(MNT "/c"));
+	permissions = 0600;
+	reply_attr(&s, held.unique, held.nodeid);
+	pthread_join(other, &result);
+	assert_null(result);
+	assert_int_equal(told.valid & FATTR_SIZE, FATTR_SIZE);
+	assert_int_equal(told.valid & FATTR_MODE, 0);
+	close(fd);
+	server_stop(&s);
+}
+
+static void a_write_says_whether_it_appends(void **state)
+{
+	struct iovec iov = { "x", 1 };
+	struct server s;
+	int fd;
+
+	(void)state;
+	late_start(&s, -1);
+	fd = open(MNT "/f", O_WRONLY | O_APPEND);
+	assert_int_equal(pwritev2(fd, &iov, 1, 0, 0), 1);
+	assert_int_equal(write_flags & O_APPEND, O_APPEND);
+	assert_int_equal(pwritev2(fd, &iov, 1, 0, RWF_NOAPPEND), 1);
+	assert_int_equal(write_flags & O_APPEND, 0);
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	assert_int_equal(pwritev2(fd, &iov, 1, 0, 0), 1);
+	assert_int_equal(write_flags & O_APPEND, 0);
+	assert_int_equal(pwritev2(fd, &iov, 1, 0, RWF_APPEND), 1);
+	assert_int_equal(write_flags & O_APPEND, O_APPEND);
+	close(fd);
 	server_stop(&s);
 }
 
@@ -469,6 +620,11 @@ int main(void)
 		cmocka_unit_test(an_attribute_may_take_a_block),
 		cmocka_unit_test(a_link_is_counted_out_once),
 		cmocka_unit_test(a_notification_reaches_what_is_about_to_be),
+		cmocka_unit_test(a_notification_leaves_others_alone),
+		cmocka_unit_test(a_part_of_a_page_is_an_error),
+		cmocka_unit_test(seek_sees_dirty_pages),
+		cmocka_unit_test(setuid_goes_by_the_reply),
+		cmocka_unit_test(a_write_says_whether_it_appends),
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -132,6 +132,36 @@ test_unlink_and_create_while_open() {
 }
 
 # An entry's time is what is left of it, not the whole again (C4, C5)
+# C8: where the kernel asks although it knows an answer, a row is none
+test_who_asks_past_the_caches_is_told_what_is() {
+	local user="setpriv --reuid 65534 --clear-groups"
+	mkdir "$lower/gone" "$lower/dir"
+	for f in excl a b size mode acl; do echo "$f" >"$lower/$f"; done
+	chmod 600 "$lower/mode" "$lower/acl"
+	chmod 700 "$lower/dir"
+	xmount watch=off || return
+	tree walk "$mnt" >/dev/null
+	rmdir "$lower/gone"
+	mkdir "$mnt/gone" || fail "mkdir of a name that is gone" || return
+	rm "$lower/excl"
+	python3 -c "import os; os.open('$mnt/excl', os.O_CREAT | os.O_EXCL)" || fail "O_EXCL of a name that is gone" || return
+	rm "$lower/b"
+	fsop rename "$mnt/a" "$mnt/b" 1 || fail "RENAME_NOREPLACE to a name that is gone" || return
+	echo longer >>"$lower/size"
+	[[ $(stat --cached=never -c %s "$mnt/size") == "$(stat -c %s "$lower/size")" ]] ||
+		fail "AT_STATX_FORCE_SYNC: $(stat -c %s "$mnt/size")" || return
+	$user cat "$mnt/mode" 2>/dev/null && return 1
+	chmod 644 "$lower/mode"
+	$user cat "$mnt/mode" || fail "EACCES by an old mode" || return
+	$user cat "$mnt/acl" 2>/dev/null && return 1
+	setfacl -m u:65534:r "$lower/acl"
+	$user cat "$mnt/acl" || fail "EACCES by an old ACL" || return
+	# asked for already, but a program had the answer
+	mkdir "$mnt/dir/new"
+	chmod 755 "$lower/dir"
+	$user ls "$mnt/dir" || fail "EACCES by a row"
+}
+
 test_changes_below_are_seen_in_time() {
 	local i
 	echo 1 >"$lower/f"

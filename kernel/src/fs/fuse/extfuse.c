@@ -42,7 +42,26 @@ u64 extfuse_init_in(struct fuse_mount *fm, struct fuse_init_in *in)
 	if (!extfuse_allowed(fm->fc))
 		return 0;
 	*extfuse_init_word(in) = EXTFUSE_ABI;
-	return FUSE_FS_EXTFUSE;
+	return FUSE_FS_EXTFUSE | FUSE_FS_SYNCFS | FUSE_FS_NOSEC;
+}
+
+/**
+ * extfuse_init_flags() - do what else an INIT reply asks for
+ * @fm: the mount
+ * @flags: the reply's flags
+ *
+ * Runs in the context of whoever wrote the reply.  Only one who could stop the
+ * machine anyway may have sync(2) wait for it.
+ */
+void extfuse_init_flags(struct fuse_mount *fm, u64 flags)
+{
+	if (!(flags & (FUSE_FS_SYNCFS | FUSE_FS_NOSEC)) ||
+	    !extfuse_allowed(fm->fc) || !capable(CAP_SYS_ADMIN))
+		return;
+	if (flags & FUSE_FS_SYNCFS)
+		fm->fc->sync_fs = 1;
+	if (flags & FUSE_FS_NOSEC)
+		fm->sb->s_flags |= SB_NOSEC;
 }
 
 /**
@@ -52,10 +71,6 @@ u64 extfuse_init_in(struct fuse_mount *fm, struct fuse_init_in *in)
  *
  * A failure leaves plain FUSE; the daemon learns of it by
  * EXTFUSE_DEV_IOC_STATUS (K4).
- *
- * A file that was seen to have no security.capability is not asked again at
- * each write, until its attributes are read anew.  Whoever has put one there
- * behind the mount must have it taken away by the lower write itself.
  */
 void extfuse_load_prog(struct fuse_mount *fm, struct fuse_init_out *out)
 {
@@ -70,10 +85,7 @@ void extfuse_load_prog(struct fuse_mount *fm, struct fuse_init_out *out)
 	else
 		err = extfuse_init_prog(fc, *extfuse_init_word(out));
 	fc->extfuse_error = err;
-	if (err)
-		return;
-	fc->extfuse_agreed = true;
-	fm->sb->s_flags |= SB_NOSEC;
+	fc->extfuse_agreed = !err;
 }
 
 /**
@@ -215,6 +227,9 @@ static bool extfuse_open_truncates(const struct fuse_args *args)
  * @args: the request, not yet allocated
  * @ret: the result of the request, when it was answered
  *
+ * What was made to pass caches by is the daemon's (C8): a program knows no more
+ * than it was told before.
+ *
  * Return: true when the request is done, false when it must go to the daemon
  */
 bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
@@ -228,7 +243,7 @@ bool extfuse_request_send(struct fuse_mount *fm, struct fuse_args *args,
 	int verdict = EXTFUSE_UPCALL;
 	void *page;
 
-	if (args->opcode >= EXTFUSE_MAX_OPS)
+	if (args->past_caches || args->opcode >= EXTFUSE_MAX_OPS)
 		return false;
 	op = &extfuse_ops[args->opcode];
 	if (!op->known || args->noreply)
@@ -423,7 +438,9 @@ void extfuse_move_atime(struct file *file, bool publish)
 	int verdict;
 	u64 cookie;
 
+	/* touch_atime() would find out that a mount is read-only, but we pay */
 	if (extfuse_noatime(file) ||
+	    __mnt_is_readonly(backing->f_path.mnt) ||
 	    !atime_needs_update(&backing->f_path, file_inode(backing)))
 		return;
 	verdict = extfuse_begin(inode, FUSE_READ, EXTFUSE_PHASE_ATIME, &cookie);
@@ -465,7 +482,9 @@ void extfuse_end_write(struct inode *inode)
  * @vma: the mapping
  *
  * A store through a shared mapping changes the lower file with no request of
- * ours: the program must know before the first one can happen.
+ * ours: the program must know before the first one can happen.  From then on the
+ * times and blocks of the file are never known; its size, mode and owner are
+ * changed by calls only.
  */
 void extfuse_mmap(struct inode *inode, struct vm_area_struct *vma)
 {
@@ -474,6 +493,8 @@ void extfuse_mmap(struct inode *inode, struct vm_area_struct *vma)
 	    (VM_SHARED | VM_MAYWRITE))
 		return;
 	extfuse_note(inode, FUSE_WRITE, EXTFUSE_PHASE_MMAP);
+	WRITE_ONCE(get_fuse_inode(inode)->extfuse_mapped, true);
+	/* takes the lock: whoever marks attributes valid afterwards, sees it */
 	fuse_invalidate_attr(inode);
 }
 

@@ -13,6 +13,7 @@
 
 u64 extfuse_init_in(struct fuse_mount *fm, struct fuse_init_in *in);
 void extfuse_load_prog(struct fuse_mount *fm, struct fuse_init_out *out);
+void extfuse_init_flags(struct fuse_mount *fm, u64 flags);
 int extfuse_init_prog(struct fuse_conn *fc, u32 fd);
 bool extfuse_attach(struct fuse_conn *fc, struct extfuse_prog *prog);
 void extfuse_unload_prog(struct fuse_conn *fc);
@@ -82,6 +83,13 @@ static inline bool extfuse_unopened(const struct fuse_file *ff)
 	return ff->extfuse_unopened;
 }
 
+/* Which attributes no reply makes known: see extfuse_mmap(). */
+static inline u32 extfuse_unknown(const struct fuse_inode *fi)
+{
+	return READ_ONCE(fi->extfuse_mapped) ?
+	       STATX_BLOCKS | STATX_MTIME | STATX_CTIME : 0;
+}
+
 #else
 
 static inline u64 extfuse_init_in(struct fuse_mount *fm,
@@ -92,6 +100,10 @@ static inline u64 extfuse_init_in(struct fuse_mount *fm,
 
 static inline void extfuse_load_prog(struct fuse_mount *fm,
 				     struct fuse_init_out *out)
+{
+}
+
+static inline void extfuse_init_flags(struct fuse_mount *fm, u64 flags)
 {
 }
 
@@ -161,6 +173,11 @@ static inline void extfuse_opened(struct fuse_file *ff)
 static inline bool extfuse_unopened(const struct fuse_file *ff)
 {
 	return false;
+}
+
+static inline u32 extfuse_unknown(const struct fuse_inode *fi)
+{
+	return 0;
 }
 
 #endif /* CONFIG_FUSE_EXTFUSE */

@@ -20,7 +20,10 @@
  *				phase EXTFUSE_PHASE_EXIT, when it is over
  *
  * Which of these is allowed depends on the opcode (EXTFUSE_OPS below).  The
- * driver turns all else into EXTFUSE_UPCALL and counts it as rejected.
+ * driver turns all else into EXTFUSE_UPCALL and counts it as rejected.  No
+ * program runs for a request by which the kernel asks past its caches, as it
+ * does before it takes setuid away, after EACCES and ESTALE, before it fails for
+ * a name that is there, and for AT_STATX_FORCE_SYNC.
  *
  * How the cache stays true
  * ------------------------
@@ -35,7 +38,7 @@
 #include <linux/fuse.h>
 
 /* Number of this interface: any change of this file's meaning moves it. */
-#define EXTFUSE_ABI		4
+#define EXTFUSE_ABI		5
 
 /* Free in 6.12 as in 7.x: upstream froze both lists. */
 #define EXTFUSE_PROG_TYPE	33
@@ -44,6 +47,16 @@
 
 /* INIT flag, bit 28 of flags2: far from upstream's growing edge. */
 #define FUSE_FS_EXTFUSE		(1ULL << 60)
+
+/*
+ * INIT flags that a daemon with CAP_SYS_ADMIN may reply where they are offered.
+ * SYNCFS: sync(2) and syncfs(2) reach it, and wait for its reply.
+ * NOSEC: a file seen to have no security.capability is not asked again at each
+ * write until its attributes are read anew; the daemon sees to it that a write
+ * takes away one that was put there behind the mount.
+ */
+#define FUSE_FS_SYNCFS		(1ULL << 59)
+#define FUSE_FS_NOSEC		(1ULL << 58)
 
 /*
  * The kernel's ABI number is the last word of struct fuse_init_in, the
@@ -233,7 +246,7 @@ struct extfuse_status {
  */
 
 /* flags of struct extfuse_node */
-#define EXTFUSE_NODE_MMAPPED	1	/* may change without notice: not served */
+#define EXTFUSE_NODE_MMAPPED	1	/* times may change without notice: not served */
 #define EXTFUSE_NODE_OPENDIR	2	/* a directory that needs no OPENDIR */
 
 /**
