@@ -191,6 +191,18 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	reply_err(req, 0);
 }
 
+/* No handle of ours: a FSYNCDIR with it was a SYNCFS, which libfuse 3.14 does not know. */
+#define ALL_HANDLES UINT64_MAX
+
+void syncfs_seen(struct fuse_in_header *in)
+{
+	const struct fuse_fsync_in all = { .fh = ALL_HANDLES };
+
+	in->opcode = FUSE_FSYNCDIR;
+	/* more than was there: the buffer is for the largest of requests */
+	memcpy(in + 1, &all, sizeof(all));
+}
+
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
 		 struct fuse_file_info *fi)
 {
@@ -198,6 +210,10 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
 	struct dirhandle *d = dir_of(fi);
 	int err = 0;
 
+	if (fi->fh == ALL_HANDLES) {
+		reply_err(req, -nodes_sync(&fs->nodes));
+		return;
+	}
 	if (!d)
 		err = stream_get(fs, ino, 0, &d);
 	if (err) {

@@ -329,6 +329,9 @@ void nodes_fd_age(struct nodes *t);
 struct node_device *node_device_get(struct nodes *t, int fd,
 				    const struct lower *l);
 void node_device_put(struct nodes *t, struct node_device *d);
+/** nodes_sync() - syncfs(2) the lower root's file system and those below that nodes
+ *  are of: 0 or the first -errno */
+int nodes_sync(struct nodes *t);
 /** nodes_fd_limit() - raise the descriptor limit, set the bound of nodes */
 void nodes_fd_limit(struct nodes *t);
 void nodes_fd_bound(struct nodes *t);

@@ -449,6 +449,26 @@ void node_device_put(struct nodes *t, struct node_device *d)
 		close(fd);
 }
 
+int nodes_sync(struct nodes *t)
+{
+	int i, err = syncfs(t->root_fd) ? -errno : 0;
+
+	for (i = 0; i < NODES_DEVICES; i++) {
+		struct node_device *d = &t->device[i];
+
+		pthread_mutex_lock(&t->lock);
+		if (d->users && d->fd >= 0)
+			d->users++;
+		else
+			d = NULL;
+		pthread_mutex_unlock(&t->lock);
+		if (d && syncfs(d->fd) && !err)
+			err = -errno;
+		node_device_put(t, d);
+	}
+	return err;
+}
+
 static rlim_t nr_open(void)
 {
 	unsigned long long max = 0;

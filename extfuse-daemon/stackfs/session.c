@@ -55,6 +55,8 @@ static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
 		in->opcode = FUSE_CREATE;	/* see op_create() */
 	else if (in->opcode == FUSE_STATX)
 		statx_seen(in);
+	else if (in->opcode == FUSE_SYNCFS)
+		syncfs_seen(in);
 	return creds_request(fs, in, n);
 }
 
@@ -112,6 +114,8 @@ static void init_amend(struct stackfs *fs, struct fuse_init_out *out)
 	/* a handle would be good for as long as the kernel remembers the inode */
 	if (offered & FUSE_NO_EXPORT_SUPPORT)
 		init_set_flag(out, FUSE_NO_EXPORT_SUPPORT);
+	if (offered & FUSE_FS_SYNCFS)
+		init_set_flag(out, FUSE_FS_SYNCFS);
 	if (fs->opts.passthrough && (offered & FUSE_PASSTHROUGH)) {
 		init_set_flag(out, FUSE_PASSTHROUGH);
 		memcpy((char *)out + INIT_STACK_DEPTH_OFFSET, &depth,

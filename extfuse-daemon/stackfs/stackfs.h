@@ -347,6 +347,11 @@ void xattr_probe(struct stackfs *fs);
  *  the kernel asks for one at the first write */
 void xattr_new(struct stackfs *fs, const struct ref *r);
 
+/* dir.c */
+
+/** syncfs_seen() - make of a SYNCFS what libfuse hands to op_fsyncdir() */
+void syncfs_seen(struct fuse_in_header *in);
+
 /* statx.c */
 
 /** statx_seen() - make of a STATX what libfuse hands to op_statx() */

@@ -230,6 +230,20 @@ test_reads_below_a_read_only_mount() {
 runs() { bpftool prog list | sed -n 's/^[0-9]*: type 33 .* run_cnt \([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print n + 0 }'; }
 
 # What reflinks and deduplication make is seen at once
+# Sectors that the disk of /scratch was told to write
+written() { awk '{ print $7 }' /sys/block/vda/stat; }
+
+test_sync_reaches_the_disk() {
+	local before
+	xmount || return
+	sync
+	before=$(written)
+	dd if=/dev/zero of="$mnt/f" bs=1M count=8 || return
+	sync -f "$mnt" || return
+	(($(written) >= before + 16384)) || fail "$(($(written) - before)) sectors written, not 16384" || return
+	(($(counter SYNCFS upcall) > 0)) || fail "no SYNCFS: $(counters)"
+}
+
 test_reflinks() {
 	local how
 	truncate -s 400M /scratch/xfs
