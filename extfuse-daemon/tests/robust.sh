@@ -105,12 +105,20 @@ t_enospc_pages()
 # Nobody waits for RELEASE but who wants to know that a file is closed
 released()
 {
-	local i
-	for i in $(seq 200); do
-		[ "$("$STAT" --json "$M" | jq '.ops | (.OPEN.upcall // 0) + (.CREATE.upcall // 0) - (.RELEASE.upcall // 0)')" = 0 ] && break
+	local fd flags pid busy
+	pid=$(daemon)
+	for _ in $(seq 100); do
+		busy=
+		for fd in /proc/"$pid"/fd/*; do
+			[[ $(readlink "$fd") == "$L"/d/* ]] || continue
+			flags=$(awk '$1 == "flags:" { print $2 }' "${fd/\/fd\//\/fdinfo\/}" 2> /dev/null) || continue
+			((0${flags:-10000000} & 010000000)) || busy=$fd	# O_PATH
+		done
+		[ "$busy" ] || return 0
 		sleep 0.05
 	done
-	sleep 0.05	# that it came is not that it is done
+	echo "the daemon keeps $busy open: $(readlink "$busy")"
+	exit 1
 }
 
 # The space of what is removed is free when the lower file system would have freed it
@@ -214,6 +222,9 @@ t_open_directories()
 		        sys.exit("a listing is not whole")
 		print(open("/proc/%s/status" % sys.argv[2]).read().split("VmRSS:")[1].split()[0])
 	END
+	# a sanitizer keeps what was freed, to find who uses it
+	down
+	ASAN_OPTIONS=$ASAN_OPTIONS:quarantine_size_mb=0:thread_local_quarantine_size_kb=0:max_redzone=16 mnt
 	before=$(awk '$1 == "VmRSS:" { print $2 }' "/proc/$(daemon)/status")
 	after=$(python3 "$T/opendirs" "$M/d" "$(daemon)")
 	[ $((after - before)) -lt 6000 ] || { echo "$((after - before)) KiB more"; exit 1; }
